@@ -1,0 +1,176 @@
+"""Cards: what is known of an environment or a dataset, one TOML file each in `envs/` and `datasets/`.
+
+A card is data only. `env_card("hopper")` finds the card of that name or the one that lists that gymnasium id
+(`env_card("Hopper-v5")`), and takes the path of a user's own card as well. Cards in the folder that the environment
+variable `DECISION_MINRNN_CARDS` names (in its subfolders `envs` and `datasets`) are found like the built-in ones.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from decision_minrnn.errors import ConfigError, UnknownNameError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Kind = Literal["envs", "datasets"]
+Source = Literal["embedded", "d4rl", "minari"]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Two returns between which a score is normalised: `100 * (return - min) / (max - min)`."""
+
+    min: float
+    """Return of a random policy; scores 0."""
+    max: float
+    """Return of an expert policy; scores 100."""
+    source: str
+    """Where the two numbers come from."""
+
+
+@dataclass(frozen=True)
+class EnvCard:
+    """An environment: how to make it, its sizes, and what its returns mean."""
+
+    name: str
+    """Short name, the card's file name."""
+    env_ids: Mapping[str, str]
+    """gymnasium id by the kind of data: `d4rl` for D4RL's recordings, `minari` for those of Minari and this project."""
+    observation_size: int
+    action_size: int
+    action_low: float
+    """Lowest action, in every dimension."""
+    action_high: float
+    """Highest action, in every dimension."""
+    episode_limit: int
+    """Steps after which an episode is truncated."""
+    return_scale: float
+    """Returns-to-go are divided by it before they enter the model."""
+    targets: tuple[float, ...]
+    """Usual target returns, highest first."""
+    references: Mapping[str, Reference]
+    """By name: `d4rl`, or `card` for a reference of the card's own."""
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """A dataset: where it is, which environment it was recorded in, and what it holds."""
+
+    name: str
+    """The name under which it is asked for."""
+    source: Source
+    """Which reader and which place: embedded in this package, D4RL's cache folder, or Minari."""
+    location: str
+    """File or folder name there, or Minari id."""
+    env: str
+    """Name of the environment card."""
+    env_id: str
+    """gymnasium id to evaluate in: the nearest to what was recorded."""
+    description: str
+    url: str = ""
+    """Where the file can be downloaded."""
+    sha256: str = ""
+    size_bytes: int = 0
+    steps: int = 0
+    episodes: int = 0
+    return_mean: float | None = None
+    aliases: tuple[str, ...] = field(default=())
+
+
+Card = TypeVar("Card", EnvCard, DatasetCard)
+
+
+def card_folders(kind: Kind) -> list[Path]:
+    """Where cards of a kind lie: the user's folder first, then the package's (in a wheel) or the repository's."""
+    package = Path(__file__).resolve().parent
+    built_in = package / "_cards" / kind
+    folders = [built_in if built_in.is_dir() else package.parent / kind]
+    if own := os.environ.get("DECISION_MINRNN_CARDS"):
+        folders.insert(0, Path(own).expanduser() / kind)
+    return folders
+
+
+def env_card(name: str) -> EnvCard:
+    """The environment card of that name, gymnasium id or path.
+
+    Raises `UnknownNameError` where there is none, `ConfigError` where the card is not well formed.
+    """
+    if name.endswith(".toml"):
+        return read_card(Path(name), EnvCard)
+    cards = env_cards()
+    for card in cards.values():
+        if name == card.name or name in card.env_ids.values():
+            return card
+    known = [*cards, *(env_id for card in cards.values() for env_id in card.env_ids.values())]
+    raise UnknownNameError("environment", name, known, "Or give the path of a card (NAME.toml).")
+
+
+def env_cards() -> dict[str, EnvCard]:
+    """All environment cards by name."""
+    return _all_cards("envs", EnvCard)
+
+
+def dataset_cards() -> dict[str, DatasetCard]:
+    """All dataset cards by name."""
+    return _all_cards("datasets", DatasetCard)
+
+
+def _all_cards(kind: Kind, card_type: type[Card]) -> dict[str, Card]:
+    cards: dict[str, Card] = {}
+    for folder in card_folders(kind):
+        for path in sorted(folder.glob("*.toml")):
+            card = read_card(path, card_type)
+            cards.setdefault(card.name, card)
+    return cards
+
+
+def read_card(path: Path, card_type: type[Card]) -> Card:
+    """Read one TOML file as a card; a missing, unknown or wrongly typed key raises `ConfigError` that names it."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the card {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the card {path} is not valid TOML: {error}.") from error
+    return card_from_dict(content, card_type, str(path))
+
+
+def card_from_dict(content: Mapping[str, Any], card_type: type[Any], where: str) -> Any:
+    """Build a card from plain data, as read from TOML or from a run's `config.json`; `where` is named in errors."""
+    types = get_type_hints(card_type)
+    required = {f.name for f in fields(card_type) if f.default is MISSING and f.default_factory is MISSING}
+    if missing := required - set(content):
+        raise ConfigError(f"{where}: a {card_type.__name__} needs {', '.join(sorted(missing))}.")
+    if unknown := set(content) - set(types):
+        raise ConfigError(f"{where}: unknown key {', '.join(sorted(unknown))}. Known: {', '.join(types)}.")
+    return card_type(**{key: _typed(value, types[key], f"{where}: {key}") for key, value in content.items()})
+
+
+def _typed(value: Any, expected: Any, where: str) -> Any:
+    """`value` as the annotated type of a card's field, or a `ConfigError`."""
+    origin, arguments = get_origin(expected), get_args(expected)
+    if origin is Mapping and isinstance(value, Mapping):
+        return {key: _typed(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
+    if origin is tuple and isinstance(value, (list, tuple)):
+        return tuple(_typed(item, arguments[0], where) for item in value)
+    if expected is Reference and isinstance(value, Mapping):
+        return card_from_dict(value, Reference, where)
+    if origin is Literal and value in arguments:
+        return value
+    if expected in (float, float | None) and type(value) in (int, float):
+        return float(value)
+    if expected in (str, int) and type(value) is expected:
+        return value
+    if value is None and expected == float | None:
+        return None
+    wanted = " | ".join(map(repr, arguments)) if origin is Literal else getattr(expected, "__name__", str(expected))
+    raise ConfigError(f"{where}: expected {wanted}, got {value!r}.")

@@ -1,0 +1,160 @@
+"""Checkpoints: weights and everything else that training goes on from, written whole or not at all.
+
+    RUN/checkpoints/update-0003000/
+        model.safetensors      weights and observation statistics, with the model's configuration in the header
+        training.safetensors   optimiser moments and generator states
+        checkpoint.json        format, update, versions, the sampler's state, a digest of each file
+
+A checkpoint is written into a folder of another name, flushed to disk and renamed, so that a folder of this name is
+complete. Nothing in it is a pickle: loading executes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from decision_minrnn.config import ModelConfig, from_dict, to_dict
+from decision_minrnn.errors import CheckpointError, ConfigError
+from decision_minrnn.model import DecisionModel
+from decision_minrnn.versions import versions
+
+FORMAT = 1
+_PREFIX = "update-"
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What training needs beside the model to go on as if it had never stopped."""
+
+    update: int
+    """Updates done."""
+    tensors: Mapping[str, Tensor]
+    """Optimiser moments and generator states."""
+    sampler: dict[str, Any]
+    """State of the sampler's generator, as plain data."""
+
+
+def checkpoint_folders(run: Path) -> list[Path]:
+    """The complete checkpoints of a run, oldest first."""
+    folder = run / "checkpoints"
+    return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir()) if folder.is_dir() else []
+
+
+def latest_checkpoint(run: Path) -> Path:
+    """The newest complete checkpoint of a run, or a `CheckpointError` that says what is missing."""
+    if not run.is_dir():
+        raise CheckpointError(f"there is no run folder {run}; expected the folder that `decision-minrnn train` wrote.")
+    folders = checkpoint_folders(run)
+    if not folders:
+        raise CheckpointError(f"{run} holds no checkpoint: {run / 'checkpoints'} has no folder {_PREFIX}NNNNNNN.")
+    return folders[-1]
+
+
+def save_checkpoint(run: Path, model: DecisionModel, state: TrainingState, keep: int) -> Path:
+    """Write a checkpoint and remove all but the newest `keep`.
+
+    Raises `CheckpointError` if it cannot be written whole (a full disk, say); the checkpoints before it stay as they were.
+    """
+    folder = run / "checkpoints" / f"{_PREFIX}{state.update:07d}"
+    partial = folder.with_name(f".{folder.name}.partial")
+    files = {
+        "model.safetensors": safetensors.torch.save(_on_cpu(model.state_dict()), {"model": json.dumps(to_dict(model.config))}),
+        "training.safetensors": safetensors.torch.save(_on_cpu(state.tensors)),
+    }
+    about = {
+        "format": FORMAT,
+        "update": state.update,
+        "versions": versions(),
+        "sampler": state.sampler,
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    }
+    files["checkpoint.json"] = json.dumps(about, indent=2).encode()
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for name, content in files.items():
+            with (partial / name).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        before = checkpoint_folders(run)
+        left = f"The last one, {before[-1]}, is intact." if before else "There is none before it."
+        raise CheckpointError(f"cannot write the checkpoint {folder}: {error.strerror or error}. {left}") from error
+    for old in checkpoint_folders(run)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def load_model(checkpoint: Path) -> DecisionModel:
+    """The model of one checkpoint, on the CPU.
+
+    Raises `CheckpointError` if a file is missing, damaged or of another version.
+    """
+    about = _read_about(checkpoint)
+    path = _verified(checkpoint, "model.safetensors", about)
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            config = from_dict(json.loads((file.metadata() or {})["model"]), ModelConfig, str(path))
+        model = DecisionModel(config)
+        model.load_state_dict(safetensors.torch.load_file(path))
+    except (KeyError, ValueError, RuntimeError, ConfigError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path} does not hold a model of this version: {error}") from error
+    return model.eval()
+
+
+def load_training_state(checkpoint: Path) -> TrainingState:
+    """What training goes on from. Raises as `load_model`."""
+    about = _read_about(checkpoint)
+    path = _verified(checkpoint, "training.safetensors", about)
+    return TrainingState(about["update"], safetensors.torch.load_file(path), about["sampler"])
+
+
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _read_about(checkpoint: Path) -> dict[str, Any]:
+    path = checkpoint / "checkpoint.json"
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{checkpoint} is not a checkpoint: it has no checkpoint.json.") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}. {_remedy(checkpoint)}") from error
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        written = about.get("format") if isinstance(about, dict) else None
+        raise CheckpointError(f"{path} is of format {written}, and this version reads format {FORMAT}.")
+    if not all(isinstance(about.get(key), kind) for key, kind in (("update", int), ("sampler", dict), ("sha256", dict))):
+        raise CheckpointError(f"{path} is damaged: it lacks update, sampler or sha256. {_remedy(checkpoint)}")
+    return about
+
+
+def _verified(checkpoint: Path, name: str, about: dict[str, Any]) -> Path:
+    path = checkpoint / name
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}. {_remedy(checkpoint)}") from error
+    if digest != about["sha256"].get(name):
+        raise CheckpointError(f"{path} is damaged: its content is not what was written. {_remedy(checkpoint)}")
+    return path
+
+
+def _remedy(checkpoint: Path) -> str:
+    before = [path for path in checkpoint_folders(checkpoint.parents[1]) if path < checkpoint]
+    return f"Remove {checkpoint} to go on from {before[-1].name}." if before else "There is no checkpoint before it."

@@ -1,0 +1,88 @@
+"""`decision-minrnn evaluate`: roll a trained policy out and print its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from decision_minrnn.config import Memory
+from decision_minrnn.errors import ConfigError
+from decision_minrnn.files import write_json
+
+EVALUATION_SEED = 10_000
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse the command line and run it."""
+    tyro.cli(evaluate, prog="decision-minrnn evaluate", args=arguments)
+
+
+def evaluate(
+    run: Annotated[str, tyro.conf.Positional],
+    episodes: int = 100,
+    targets: tuple[float, ...] = (),
+    memory: Memory = "carried",
+    context: int | None = None,
+    seed: int = EVALUATION_SEED,
+    env: str | None = None,
+    environments: int = 20,
+    checkpoint: int | None = None,
+    json: str | None = None,
+) -> None:
+    """Roll the policy of a run folder out, print its scores and write them to the folder's evaluation.json.
+
+    The run may still be training: its last complete checkpoint is used.
+
+    Args:
+        run: The run folder.
+        episodes: Episodes for each target.
+        targets: Target returns, in the environment's units; by default those of the run.
+        memory: `carried` keeps the state over the whole episode, `window` feeds the last --context steps again at each
+            step, `reset` drops the state every --context steps.
+        context: Steps of `window` and `reset` memory; by default those of training.
+        seed: Seed of the first episode; each episode has its own.
+        env: gymnasium id to evaluate in; by default that of the run.
+        environments: Episodes that run at once. Changes the speed, not the result.
+        checkpoint: Update of the checkpoint; by default the last.
+        json: File to write the result to as well; - prints it, and nothing else, to the standard output.
+    """
+    from decision_minrnn.cli.tables import evaluation_table
+    from decision_minrnn.rollout import evaluate as evaluate_policy
+    from decision_minrnn.runs import choose_checkpoint, load_policy, read_run
+
+    folder = Path(run)
+    info = read_run(folder)
+    chosen = choose_checkpoint(folder, checkpoint)
+    policy = load_policy(folder, memory=memory, context=context, checkpoint=checkpoint)
+    env_id = env or info.task.env_id
+    if env_id is None:
+        raise ConfigError(f"{folder} does not say its environment. Name a gymnasium id with --env.")
+    targets = targets or info.task.targets
+    console = Console(stderr=json == "-")
+    for target in info.task.far_targets(targets):
+        console.print(
+            f"warning: target {target:g} is far outside the returns of the data, "
+            f"{info.task.return_min:.0f} to {info.task.return_max:.0f}.",
+            style="yellow",
+        )
+    update = int(chosen.name.removeprefix("update-"))
+    evaluation = evaluate_policy(
+        policy,
+        env_id,
+        targets,
+        episodes=episodes,
+        seed=seed,
+        reference=info.task.reference,
+        reference_name=info.task.reference_name,
+        environments=environments,
+        checkpoint=f"{'last' if checkpoint is None else 'chosen'}, update {update} of {info.train.updates}",
+    )
+    write_json(folder / "evaluation.json", evaluation.to_dict())
+    if json != "-":
+        console.print(evaluation_table(evaluation))
+    if json is not None:
+        write_json(json, evaluation.to_dict())

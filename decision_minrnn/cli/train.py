@@ -1,0 +1,84 @@
+"""`decision-minrnn train`: train a policy and evaluate it, or resume a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tyro
+from rich.console import Console
+
+from decision_minrnn.config import TrainConfig
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse the command line and run it."""
+    resuming = any(argument.split("=")[0] == "--resume" for argument in arguments)
+    tyro.cli(_resume if resuming else _train, prog="decision-minrnn train", args=arguments, registry=_registry())
+
+
+def _train(config: tyro.conf.OmitArgPrefixes[tyro.conf.PositionalRequiredArgs[TrainConfig]]) -> None:
+    """Train a policy on a dataset, evaluate it, and write a run folder.
+
+    A run that was stopped goes on with: decision-minrnn train --resume FOLDER
+    """
+    from decision_minrnn.training import train
+
+    console = Console()
+    _conclude(train(config, console=console), console)
+
+
+def _resume(resume: str) -> None:
+    """Go on with a run from its last checkpoint, with the settings it was started with.
+
+    Args:
+        resume: The run folder.
+    """
+    from decision_minrnn.training import resume as resume_run
+
+    console = Console()
+    _conclude(resume_run(resume, console=console), console)
+
+
+def _conclude(run: Any, console: Console) -> None:
+    from decision_minrnn.cli.tables import evaluation_table
+
+    if run.evaluation:
+        console.print(evaluation_table(run.evaluation))
+    console.print(f"run folder: {run.folder}", markup=False, highlight=False, soft_wrap=True)
+    console.print("watch it:   tensorboard --logdir runs" if str(run.folder).startswith("runs") else
+                  f"watch it:   tensorboard --logdir {run.folder}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _registry() -> tyro.constructors.ConstructorRegistry:
+    """How a mapping is written on the command line: KEY=VALUE KEY=VALUE."""
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def _(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+        if info.type_origin is not Mapping:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs="*",
+            metavar="KEY=VALUE",
+            instance_from_str=_options,
+            is_instance=lambda value: isinstance(value, Mapping),
+            str_from_instance=lambda value: [f"{key}={json.dumps(item)}" for key, item in value.items()],
+        )
+
+    return registry
+
+
+def _options(words: list[str]) -> dict[str, Any]:
+    """KEY=VALUE words as a dictionary; a value that is not JSON is a string."""
+    options = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not (key and sign):
+            raise ValueError(f"expected KEY=VALUE, got '{word}'")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options

@@ -1,0 +1,159 @@
+"""Every setting of a model and of a training run. The text under a field is its help on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypeVar
+
+from decision_minrnn.errors import ConfigError
+
+Tokens = Literal["merged", "interleaved"]
+Memory = Literal["carried", "window", "reset"]
+OptionValue = int | float | bool | str
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a `DecisionModel` is built from. Stored with its weights."""
+
+    observation_size: int
+    action_size: int
+    action_low: tuple[float, ...]
+    """Lowest action in each dimension."""
+    action_high: tuple[float, ...]
+    """Highest action in each dimension."""
+    tokens: Tokens = "merged"
+    encoder: str = "mingru"
+    encoder_options: Mapping[str, OptionValue] = field(default_factory=dict)
+    width: int = 128
+    layers: int = 3
+    previous_action: bool = True
+    """Merged tokens: whether a token holds the action before it."""
+    return_scale: float = 1000.0
+    """Returns-to-go are divided by this."""
+    context: int | None = 20
+    """Steps in a training window, which `window` and `reset` memory use; None: trained on whole episodes."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train a policy."""
+
+    dataset: str
+    """What to train on: a name from `decision-minrnn data list`, a Minari id, or the path of an HDF5 file or Minari folder."""
+
+    env: str | None = None
+    """Environment to evaluate in, where the dataset does not say: a card's name, a gymnasium id or the path of a card."""
+
+    encoder: str = "mingru"
+    """Sequence layer of the encoder: mingru or minlstm."""
+
+    tokens: Tokens = "merged"
+    """`merged`: return-to-go, observation and previous action in one token a step. `interleaved`: a token for each (Decision
+    Transformer's and the paper's form, three times as long)."""
+
+    previous_action: bool = True
+    """With merged tokens, whether a token holds the action before it."""
+
+    width: int = 128
+    """Width of the model."""
+
+    layers: int = 3
+    """Blocks in the encoder."""
+
+    dropout: float = 0.1
+    """Dropout after the recurrence and the feed-forward network of each block."""
+
+    encoder_options: Mapping[str, OptionValue] = field(default_factory=dict)
+    """Further options of the encoder as KEY=VALUE, such as expansion=2 convolution=4."""
+
+    updates: int = 10_000
+    """Updates to train for."""
+
+    batch_size: int = 64
+    """Sequences in a batch."""
+
+    context: int | Literal["episode"] = 20
+    """Steps in a training window, or `episode`: rows of packed episodes, as long as the longest episode."""
+
+    learning_rate: float = 1e-3
+    """Peak learning rate of AdamW."""
+
+    weight_decay: float = 1e-4
+    """Weight decay of AdamW, on weight matrices only."""
+
+    warmup: int = 500
+    """Updates over which the learning rate rises linearly; from there it falls to zero along a cosine."""
+
+    gradient_clip: float = 0.25
+    """Largest norm of the gradient."""
+
+    seed: int = 0
+    """Seed of initial weights, dropout and sampling. A run repeats to the bit on one machine and thread count."""
+
+    device: str = "auto"
+    """Where to train: cpu, cuda, or auto."""
+
+    threads: int | None = None
+    """CPU threads for tensor operations; by default PyTorch's own choice."""
+
+    out: str | None = None
+    """Run folder to write; by default runs/DATASET__ENCODER__SEED__TIME."""
+
+    log_every: int = 100
+    """Updates between two lines of metrics."""
+
+    checkpoint_every: int = 1000
+    """Updates between two checkpoints; one is always written at the end."""
+
+    keep_checkpoints: int = 3
+    """Newest checkpoints that are kept."""
+
+    evaluate: bool = True
+    """Whether to evaluate the last weights at the end."""
+
+    evaluate_every: int = 0
+    """Updates between evaluations during training (0: only at the end)."""
+
+    targets: tuple[float, ...] = ()
+    """Target returns to evaluate at, in the environment's units; by default the environment card's."""
+
+    episodes: int = 20
+    """Episodes of each evaluation, for each target."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "layers", "updates", "batch_size", "log_every", "checkpoint_every", "keep_checkpoints"):
+            self._require(name, getattr(self, name) >= 1, "a whole number of at least 1")
+        for name in ("warmup", "evaluate_every", "seed", "weight_decay"):
+            self._require(name, getattr(self, name) >= 0, "a number of at least 0")
+        for name in ("learning_rate", "gradient_clip"):
+            self._require(name, getattr(self, name) > 0, "a number above 0")
+        self._require("context", self.context == "episode" or int(self.context) >= 1, "a number of steps or episode")
+        self._require("dropout", 0 <= self.dropout < 1, "a probability from 0 to below 1")
+        self._require("episodes", self.episodes >= 1, "a whole number of at least 1")
+        self._require("threads", self.threads is None or self.threads >= 1, "a whole number of at least 1")
+
+    def _require(self, name: str, valid: bool, expected: str) -> None:
+        if not valid:
+            raise ConfigError(f"--{name.replace('_', '-')} expects {expected}, got {getattr(self, name)!r}.")
+
+
+Config = TypeVar("Config", ModelConfig, TrainConfig)
+
+
+def to_dict(config: ModelConfig | TrainConfig) -> dict[str, Any]:
+    """The configuration as plain data, for JSON."""
+    return asdict(config)
+
+
+def from_dict(content: Mapping[str, Any], config_type: type[Config], where: str) -> Config:
+    """The inverse of `to_dict`; `where` is named in the `ConfigError` for content that does not fit."""
+    known = {f.name for f in fields(config_type)}
+    if unknown := set(content) - known:
+        raise ConfigError(f"{where}: unknown setting {', '.join(sorted(unknown))}; it was written by another version.")
+    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+    try:
+        return config_type(**plain)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {error}; it was written by another version.") from error

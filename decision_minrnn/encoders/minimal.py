@@ -1,0 +1,84 @@
+"""minGRU and minLSTM in common: a recurrence whose gates see the input alone.
+
+    h_t = (1 - w_t) * h_{t-1} + w_t * g(c_t)
+
+c_t is a linear map of the input, w_t in (0, 1) the write gate that the two layers compute differently, and
+
+    g(x) = x + 0.5 for x >= 0, else sigmoid(x)
+
+keeps every state positive, so that the recurrence can also be run in log-space ("Were RNNs All We Needed?",
+arXiv 2410.01201, sections 3.1, 3.2 and appendix B). The initial state is learned, and positive through g like every other.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from decision_minrnn.encoders.base import Encoder
+from decision_minrnn.errors import ConfigError
+from decision_minrnn.ops import linear_scan
+from decision_minrnn.types import State
+
+
+def positive(x: Tensor) -> Tensor:
+    """g of the paper: continuous, increasing and positive."""
+    return torch.where(x >= 0, x + 0.5, torch.sigmoid(x))
+
+
+class MinimalRNN(Encoder):
+    """The recurrence; a subclass says how many gates it has and how they make the write gate."""
+
+    gates: ClassVar[int]
+
+    def __init__(self, width: int, *, expansion: float = 1.0, scan: str = "auto") -> None:
+        """`expansion` times the width is the size of the state; `scan` is the backend of `linear_scan`."""
+        super().__init__()
+        size = round(width * expansion)
+        if size < 1:
+            raise ConfigError(f"expansion {expansion} of width {width} leaves no state; expected at least 1 dimension.")
+        self.scan = scan
+        self.project_in = nn.Linear(width, (self.gates + 1) * size)
+        self.project_out = nn.Identity() if size == width else nn.Linear(size, width)
+        self.initial = nn.Parameter(torch.zeros(size))
+
+    @abstractmethod
+    def write_gate(self, gates: Float[Tensor, "*batch gates_size"]) -> Float[Tensor, "*batch size"]:
+        """w, from the gates' pre-activations."""
+
+    def initial_state(self, batch_size: int) -> State:
+        """h_0 = g(learned parameter), the same in every row."""
+        return (positive(self.initial).expand(batch_size, -1),)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch time width"],
+        state: State | None = None,
+        reset: Bool[Tensor, "batch time"] | None = None,
+    ) -> tuple[Float[Tensor, "batch time width"], State]:
+        """The recurrence by `linear_scan`."""
+        write, candidate = self._write_and_candidate(x)
+        (initial,) = self.initial_state(len(x))
+        keep, values = 1 - write, write * candidate
+        if reset is not None:
+            # the scan enters a marked step with zero; this step is entered with the initial state
+            values = values + keep * initial[:, None] * reset[..., None]
+        h, last = linear_scan(keep, values, initial if state is None else state[0], reset=reset, backend=self.scan)
+        return self.project_out(h), (last,)
+
+    def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
+        """One step of the recurrence."""
+        write, candidate = self._write_and_candidate(x)
+        h = torch.lerp(state[0], candidate, write)
+        return self.project_out(h), (h,)
+
+    def _write_and_candidate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        projected = self.project_in(x)
+        # gates in at least float32: 1 - w is lost to rounding in bfloat16
+        projected = projected.to(torch.promote_types(projected.dtype, torch.float32))
+        candidate, gates = projected.tensor_split([self.initial.numel()], dim=-1)
+        return self.write_gate(gates), positive(candidate)

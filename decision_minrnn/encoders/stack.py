@@ -1,0 +1,149 @@
+"""Blocks around a sequence layer, stacked: what `build_encoder` returns.
+
+    x = x + convolution(x)                  (optional, kernel 4 in the paper's code)
+    x = x + dropout(layer(norm(x)))
+    x = x + dropout(feed_forward(norm(x)))
+
+and a norm after the last block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from decision_minrnn.encoders.base import Encoder, checked_options, encoder_layer, keyword_options
+from decision_minrnn.encoders.convolution import CausalConvolution
+from decision_minrnn.errors import ConfigError
+from decision_minrnn.types import State
+
+
+class Block(Encoder):
+    """One sequence layer with its convolution, norms, residual connections and feed-forward network."""
+
+    def __init__(
+        self,
+        layer: Encoder,
+        width: int,
+        *,
+        convolution: int = 0,
+        feed_forward: float = 4.0,
+        dropout: float = 0.1,
+    ) -> None:
+        """`convolution` is its kernel (0: none), `feed_forward` the inner width in multiples of the width (0: none)."""
+        super().__init__()
+        if convolution == 1 or convolution < 0:
+            raise ConfigError(f"encoder option convolution expects 0 (none) or a kernel of at least 2, got {convolution}.")
+        if not 0 <= dropout < 1:
+            raise ConfigError(f"dropout expects a probability from 0 to below 1, got {dropout}.")
+        if feed_forward < 0:
+            raise ConfigError(f"encoder option feed_forward expects 0 (none) or more, got {feed_forward}.")
+        self.convolution = CausalConvolution(width, convolution) if convolution else None
+        self.layer_norm = nn.LayerNorm(width)
+        self.layer = layer
+        self.dropout = nn.Dropout(dropout)
+        self.feed_forward = _feed_forward(width, round(feed_forward * width), dropout) if feed_forward else None
+
+    def initial_state(self, batch_size: int) -> State:
+        """The convolution's state, if there is one, then the layer's."""
+        cache = self.convolution.initial_state(batch_size) if self.convolution else ()
+        return cache + self.layer.initial_state(batch_size)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch time width"],
+        state: State | None = None,
+        reset: Bool[Tensor, "batch time"] | None = None,
+    ) -> tuple[Float[Tensor, "batch time width"], State]:
+        """The three residual branches, over a sequence."""
+        cache: State = ()
+        if self.convolution:
+            y, cache = self.convolution(x, state and state[:1], reset)
+            x = x + y
+        y, memory = self.layer(self.layer_norm(x), state and state[len(cache) :], reset)
+        return self._feed(x + self.dropout(y)), cache + memory
+
+    def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
+        """The same, for one step."""
+        cache: State = ()
+        if self.convolution:
+            y, cache = self.convolution.step(x, state[:1])
+            x = x + y
+        y, memory = self.layer.step(self.layer_norm(x), state[len(cache) :])
+        return self._feed(x + self.dropout(y)), cache + memory
+
+    def _feed(self, x: Tensor) -> Tensor:
+        return x + self.feed_forward(x) if self.feed_forward else x
+
+
+def _feed_forward(width: int, inner: int, dropout: float) -> nn.Module:
+    return nn.Sequential(
+        nn.LayerNorm(width), nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width), nn.Dropout(dropout)
+    )
+
+
+class Stack(Encoder):
+    """Blocks one after another, and a norm."""
+
+    def __init__(self, blocks: list[Block], width: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.LayerNorm(width)
+        self._sizes = [len(block.initial_state(1)) for block in blocks]
+
+    def initial_state(self, batch_size: int) -> State:
+        """The blocks' states, one after another."""
+        return tuple(tensor for block in self.blocks for tensor in block.initial_state(batch_size))
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch time width"],
+        state: State | None = None,
+        reset: Bool[Tensor, "batch time"] | None = None,
+    ) -> tuple[Float[Tensor, "batch time width"], State]:
+        """All blocks over a sequence."""
+        last: State = ()
+        for block, part in zip(self.blocks, self._parts(state), strict=True):
+            x, new = block(x, part, reset)
+            last += new
+        return self.norm(x), last
+
+    def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
+        """All blocks for one step."""
+        last: State = ()
+        for block, part in zip(self.blocks, self._parts(state), strict=True):
+            x, new = block.step(x, part)
+            last += new
+        return self.norm(x), last
+
+    def _parts(self, state: State | None) -> Iterator[Any]:
+        """Each block's share of the state."""
+        start = 0
+        for size in self._sizes:
+            yield None if state is None else state[start : start + size]
+            start += size
+
+
+def encoder_options(name: str) -> dict[str, Any]:
+    """The options of an encoder and their defaults: its layer's own and its block's."""
+    return keyword_options(Block) | keyword_options(encoder_layer(name))
+
+
+def build_encoder(name: str, width: int, depth: int, **options: Any) -> Stack:
+    """`depth` blocks of the layer registered as `name`.
+
+    Raises:
+        UnknownNameError: no encoder of that name.
+        ConfigError: width or depth below 1, or an option that this encoder does not have.
+    """
+    layer, known = encoder_layer(name), encoder_options(name)
+    for what, value in (("width", width), ("layers", depth)):
+        if value < 1:
+            raise ConfigError(f"{what} expects a whole number of at least 1, got {value}.")
+    checked_options(options, known, name)
+    in_block = {key: value for key, value in options.items() if key in keyword_options(Block)}
+    in_layer = {key: value for key, value in options.items() if key not in in_block}
+    return Stack([Block(layer(width, **in_layer), width, **in_block) for _ in range(depth)], width)

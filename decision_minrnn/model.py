@@ -1,0 +1,140 @@
+"""`DecisionModel`: embed, encode, predict the action.
+
+A step's return-to-go R, observation s and the action a before it become one token (`merged`) or three (`interleaved`):
+
+    merged        [R_0 s_0 0]          [R_1 s_1 a_0]            [R_2 s_2 a_1] ...      predictions at every token
+    interleaved    R_0 , s_0 ,    a_0 , R_1 , s_1 ,       a_1 , R_2 , s_2 ...          predictions at every s
+
+The second is the sequence of Decision Transformer (Chen et al. 2021, section 3). Everything enters and leaves in the
+environment's units: observations are standardised, returns scaled and actions bounded in here, so that weights and
+configuration are all that a policy needs.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from decision_minrnn.config import ModelConfig
+from decision_minrnn.encoders import build_encoder, reset_rows
+from decision_minrnn.errors import ConfigError
+from decision_minrnn.types import ObservationStatistics, State
+
+
+class DecisionModel(nn.Module):
+    """A causal sequence model of actions given returns-to-go and observations."""
+
+    observation_mean: Tensor
+    observation_std: Tensor
+    action_middle: Tensor
+    action_reach: Tensor
+
+    def __init__(self, config: ModelConfig, statistics: ObservationStatistics | None = None) -> None:
+        """`statistics` standardise the observations; they are stored with the weights, and default to none (0 and 1)."""
+        super().__init__()
+        self.config = config
+        observation, action, width = config.observation_size, config.action_size, config.width
+        low, high = torch.tensor(config.action_low), torch.tensor(config.action_high)
+        if low.shape != (action,) or high.shape != (action,) or not (low < high).all():
+            raise ConfigError(f"expected {action} action bounds with low < high, got {low.tolist()} and {high.tolist()}.")
+        if statistics is None:
+            self.register_buffer("observation_mean", torch.zeros(observation))
+            self.register_buffer("observation_std", torch.ones(observation))
+        else:
+            self.register_buffer("observation_mean", torch.from_numpy(statistics.mean).clone())
+            self.register_buffer("observation_std", torch.from_numpy(statistics.std).clone())
+        self.register_buffer("action_middle", (high + low) / 2)
+        self.register_buffer("action_reach", (high - low) / 2)
+        if config.tokens == "merged":
+            self.embed = nn.Linear(1 + observation + (action if config.previous_action else 0), width)
+        elif config.tokens == "interleaved":
+            self.embed_return = nn.Linear(1, width)
+            self.embed_observation = nn.Linear(observation, width)
+            self.embed_action = nn.Linear(action, width)
+        else:
+            raise ConfigError(f"tokens expects merged or interleaved, got {config.tokens!r}.")
+        self.encoder = build_encoder(config.encoder, width, config.layers, **config.encoder_options)
+        self.head = nn.Linear(width, action)
+
+    def initial_state(self, batch_size: int) -> State:
+        """What the model carries before the first step."""
+        return self.encoder.initial_state(batch_size)
+
+    def forward(
+        self,
+        returns_to_go: Float[Tensor, "batch time"],
+        observations: Float[Tensor, "batch time observation"],
+        previous_actions: Float[Tensor, "batch time action"],
+        state: State | None = None,
+        reset: Bool[Tensor, "batch time"] | None = None,
+    ) -> tuple[Float[Tensor, "batch time action"], State]:
+        """Predict the action of every step of a sequence.
+
+        Args:
+            returns_to_go: in units of reward.
+            observations: as the environment gives them.
+            previous_actions: the action before each step.
+            state: what `forward` or `step` returned for the steps before; None starts afresh.
+            reset: True at steps that start afresh.
+
+        Returns:
+            The action of each step, and the state after the last.
+        """
+        returns, observations = self._scaled(returns_to_go, observations)
+        if self.config.tokens == "merged":
+            tokens = self._merged(returns, observations, previous_actions)
+            encoded, state = self.encoder(tokens, state, reset)
+            return self._action(encoded), state
+        tokens = torch.stack(
+            [self.embed_action(previous_actions), self.embed_return(returns), self.embed_observation(observations)], dim=2
+        ).flatten(1, 2)
+        marks = None
+        if reset is not None:
+            # a fresh start forgets the action before it: the mark stands on the return's token, which comes after
+            marks = torch.stack([torch.zeros_like(reset), reset, torch.zeros_like(reset)], dim=2).flatten(1, 2)
+        first_observation = 2
+        if state is None:
+            tokens, marks = tokens[:, 1:], None if marks is None else marks[:, 1:]
+            first_observation = 1
+        encoded, state = self.encoder(tokens, state, marks)
+        return self._action(encoded[:, first_observation::3]), state
+
+    def step(
+        self,
+        returns_to_go: Float[Tensor, " batch"],
+        observations: Float[Tensor, "batch observation"],
+        previous_actions: Float[Tensor, "batch action"],
+        state: State | None = None,
+        reset: Bool[Tensor, " batch"] | None = None,
+    ) -> tuple[Float[Tensor, "batch action"], State]:
+        """Predict the action of one step: `forward` for T = 1, at a cost that does not depend on the steps before."""
+        returns, observations = self._scaled(returns_to_go, observations)
+        initial = self.initial_state(len(observations)) if state is None or reset is not None else ()
+        if self.config.tokens == "merged":
+            state = self._entered(state, initial, reset)
+            encoded, state = self.encoder.step(self._merged(returns, observations, previous_actions), state)
+            return self._action(encoded), state
+        if state is not None:
+            _, state = self.encoder.step(self.embed_action(previous_actions), state)
+        state = self._entered(state, initial, reset)
+        _, state = self.encoder.step(self.embed_return(returns), state)
+        encoded, state = self.encoder.step(self.embed_observation(observations), state)
+        return self._action(encoded), state
+
+    def _scaled(self, returns_to_go: Tensor, observations: Tensor) -> tuple[Tensor, Tensor]:
+        returns = (returns_to_go / self.config.return_scale)[..., None]
+        return returns, (observations - self.observation_mean) / self.observation_std
+
+    def _merged(self, returns: Tensor, observations: Tensor, previous_actions: Tensor) -> Tensor:
+        parts = [returns, observations] + ([previous_actions] if self.config.previous_action else [])
+        return self.embed(torch.cat(parts, dim=-1))
+
+    def _entered(self, state: State | None, initial: State, reset: Tensor | None) -> State:
+        if state is None:
+            return initial
+        return state if reset is None else reset_rows(state, initial, reset)
+
+    def _action(self, encoded: Tensor) -> Tensor:
+        """Bounded by tanh to the action space."""
+        return self.action_middle + self.action_reach * torch.tanh(self.head(encoded))

@@ -1,0 +1,123 @@
+"""`Policy`: a trained model that acts, one step at a time, in many episodes at once."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numpy import ndarray
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from decision_minrnn.config import Memory
+from decision_minrnn.errors import ConfigError
+from decision_minrnn.model import DecisionModel
+from decision_minrnn.types import State
+
+
+class Policy:
+    """Acts to reach a target return.
+
+    What it remembers of an episode (`memory`):
+
+    - `carried`: everything, in a state of fixed size; a step costs the same at any age. The way to run a recurrent model.
+    - `window`: the last `context` steps, fed again at each step (Decision Transformer's protocol).
+    - `reset`: carried, but dropped every `context` steps.
+
+    The target falls by each reward that comes in, so that it is the return still to be had (Chen et al. 2021, section 3).
+    """
+
+    def __init__(self, model: DecisionModel, memory: Memory = "carried", context: int | None = None) -> None:
+        """`context` is by default the model's training context; whole-episode models have none, and must be given it."""
+        if memory not in get_args(Memory):
+            raise ConfigError(f"memory expects one of {', '.join(get_args(Memory))}, got {memory!r}.")
+        self.model = model.eval()
+        self.memory = memory
+        self.context = model.config.context if context is None else context
+        if memory != "carried" and (self.context is None or self.context < 1):
+            raise ConfigError(f"memory {memory} needs a context of at least 1 step, and this model has none of its own.")
+        self._device = model.head.weight.device
+        self.reset(1, 0.0)
+
+    def reset(self, batch_size: int, target_return: ArrayLike) -> None:
+        """Start `batch_size` episodes.
+
+        Args:
+            batch_size: B, the episodes that `act` is called for.
+            target_return: return to reach, in the environment's units: one number, or B.
+        """
+        action = self.model.config.action_size
+        self._returns_to_go = self._tensor(np.broadcast_to(np.asarray(target_return, np.float32), batch_size))
+        self._previous_actions = torch.zeros(batch_size, action, device=self._device)
+        self._age = torch.zeros(batch_size, dtype=torch.long, device=self._device)
+        self._fresh = torch.ones(batch_size, dtype=torch.bool, device=self._device)
+        self._state: State | None = None
+        self._window: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def restart(self, rows: Bool[ndarray, " batch"], target_return: ArrayLike) -> None:
+        """Start new episodes in the marked rows; the others go on."""
+        marked = torch.from_numpy(np.asarray(rows, bool)).to(self._device)
+        targets = self._tensor(np.broadcast_to(np.asarray(target_return, np.float32), len(marked)))
+        self._returns_to_go = torch.where(marked, targets, self._returns_to_go)
+        self._previous_actions[marked] = 0
+        self._age[marked] = 0
+        self._fresh = self._fresh | marked
+
+    @torch.no_grad()
+    def act(
+        self, observations: Float[ndarray, "batch observation"], rewards: Float[ndarray, " batch"] | None = None
+    ) -> Float[ndarray, "batch action"]:
+        """The next action of each episode.
+
+        Args:
+            observations: what the environments show now.
+            rewards: what the last actions earned; ignored (and may be None) where an episode starts.
+
+        Raises:
+            ValueError: shapes that do not fit the model or the `reset` before.
+        """
+        expected = (len(self._age), self.model.config.observation_size)
+        if np.shape(observations) != expected:
+            raise ValueError(f"act expects observations of shape {expected}, got {np.shape(observations)}.")
+        if rewards is not None:
+            if np.shape(rewards) != expected[:1]:
+                raise ValueError(f"act expects rewards of shape {expected[:1]}, got {np.shape(rewards)}.")
+            earned = self._tensor(rewards)
+            self._returns_to_go = torch.where(self._fresh, self._returns_to_go, self._returns_to_go - earned)
+        elif not self._fresh.all():
+            raise ValueError("act expects the rewards of the last actions: only the first step of an episode has none.")
+        seen = self._tensor(observations)
+        actions = self._act_in_window(seen) if self.memory == "window" else self._act_carried(seen)
+        self._previous_actions = actions
+        self._age = self._age + 1
+        self._fresh = torch.zeros_like(self._fresh)
+        return actions.cpu().numpy()
+
+    def _act_carried(self, observations: Tensor) -> Tensor:
+        starts = self._fresh if self.memory == "carried" else self._age % self.context == 0
+        reset = starts if self._state is not None and starts.any() else None
+        actions, self._state = self.model.step(
+            self._returns_to_go, observations, self._previous_actions, self._state, reset
+        )
+        return actions
+
+    def _act_in_window(self, observations: Tensor) -> Tensor:
+        """Each row's last steps, oldest first; rows younger than the window leave its end unused."""
+        assert self.context is not None
+        new = (self._returns_to_go, observations, self._previous_actions)
+        if self._window is None:
+            self._window = tuple(x.new_zeros(x.shape[0], self.context, *x.shape[1:]) for x in new)  # type: ignore[assignment]
+        assert self._window is not None
+        rows = torch.arange(len(observations), device=self._device)
+        last = self._age.clamp_max(self.context - 1)
+        full = self._age >= self.context
+        for buffer, value in zip(self._window, new, strict=True):
+            buffer[full] = buffer[full].roll(-1, dims=1)
+            buffer[rows, last] = value
+        actions, _ = self.model(*self._window)
+        return actions[rows, last]
+
+    def _tensor(self, array: ArrayLike) -> Tensor:
+        return torch.as_tensor(np.array(array, np.float32), device=self._device)

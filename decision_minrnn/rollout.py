@@ -1,0 +1,231 @@
+"""Rolling a policy out, and what its returns are worth.
+
+Protocol: every episode has a seed of its own, the target is fixed before the evaluation, nothing is selected afterwards.
+The result of an episode does not depend on how many run beside it: the policy is always given a multiple of `ROW_BLOCK`
+rows, idle ones included, because a matrix product may round differently for other numbers of rows, and a simulated body
+that falls turns a rounding into another return.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from decision_minrnn.cards import Reference
+from decision_minrnn.config import Memory
+from decision_minrnn.envs import Environments
+from decision_minrnn.errors import ConfigError
+from decision_minrnn.policy import Policy
+from decision_minrnn.scores import bootstrap_interval, interquartile_mean, normalized_score
+from decision_minrnn.versions import versions
+
+ROW_BLOCK = 16
+EVALUATION_SEED = 10_000
+"""First seed of an evaluation's episodes, away from the small numbers that training runs are seeded with."""
+
+
+class EpisodeResult(NamedTuple):
+    """What became of one episode."""
+
+    seed: int
+    episode_return: float
+    """Undiscounted sum of rewards."""
+    length: int
+    """Steps taken."""
+    terminated: bool
+    """Whether the environment ended it, rather than a time limit."""
+
+
+def rollout(
+    policy: Policy,
+    environments: Environments,
+    target_return: float,
+    seeds: Sequence[int],
+    on_episode: Callable[[EpisodeResult], None] | None = None,
+) -> list[EpisodeResult]:
+    """Run one episode for each seed, as many at once as there are environments.
+
+    Args:
+        policy: reset by this function.
+        environments: an environment that finishes an episode takes the next seed at once.
+        target_return: in the environment's units.
+        seeds: one an episode.
+        on_episode: called as each episode ends.
+
+    Returns:
+        The episodes in the order of their seeds.
+
+    Raises:
+        ConfigError: the environment's sizes do not fit the policy's model.
+    """
+    config = policy.model.config
+    sizes = (environments.observation_size, environments.action_size)
+    if sizes != (config.observation_size, config.action_size):
+        raise ConfigError(
+            f"{environments.env_id} has observations of size {sizes[0]} and actions of size {sizes[1]}, "
+            f"but the policy was trained for {config.observation_size} and {config.action_size}."
+        )
+    rows = -(-min(len(environments), len(seeds)) // ROW_BLOCK) * ROW_BLOCK
+    observations, rewards = np.zeros((rows, config.observation_size), np.float32), np.zeros(rows, np.float32)
+    results: list[EpisodeResult | None] = [None] * len(seeds)
+    waiting = iter(range(len(seeds)))
+    running: dict[int, int] = {}
+    returns, lengths = np.zeros(rows), np.zeros(rows, int)
+
+    def start(row: int) -> bool:
+        episode = next(waiting, None)
+        if episode is None:
+            return False
+        running[row] = episode
+        returns[row] = lengths[row] = rewards[row] = 0
+        observations[row] = environments.reset(row, seeds[episode])
+        return True
+
+    policy.reset(rows, target_return)
+    for row in range(min(len(environments), len(seeds))):
+        start(row)
+    while running:
+        actions = policy.act(observations, rewards)
+        restarted = np.zeros(rows, bool)
+        for row, episode in list(running.items()):
+            observations[row], reward, terminated, truncated = environments.step(row, actions[row])
+            rewards[row] = reward
+            returns[row] += reward
+            lengths[row] += 1
+            if terminated or truncated:
+                del running[row]
+                result = EpisodeResult(seeds[episode], float(returns[row]), int(lengths[row]), terminated)
+                results[episode] = result
+                if on_episode is not None:
+                    on_episode(result)
+                restarted[row] = start(row)
+        if restarted.any():
+            policy.restart(restarted, target_return)
+    return [result for result in results if result is not None]
+
+
+@dataclass(frozen=True)
+class TargetResult:
+    """The episodes run at one target return. Deviations are over episodes, with 1/n; scores are None without a reference."""
+
+    target_return: float
+    episodes: int
+    return_mean: float
+    return_std: float
+    return_min: float
+    return_max: float
+    length_mean: float
+    normalized_mean: float | None
+    normalized_std: float | None
+    normalized_iqm: float | None
+    """Mean of the middle half of the scores."""
+    ci95: tuple[float, float] | None
+    """Bootstrap interval of the mean score."""
+    returns: tuple[float, ...]
+    """Each episode's return, in the order of the seeds."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a policy returned, and everything that is needed to read the number."""
+
+    targets: tuple[TargetResult, ...]
+    reference: str | None
+    """Name of the two returns that the scores are normalised with."""
+    reference_min: float | None
+    reference_max: float | None
+    env_id: str
+    memory: str
+    checkpoint: str
+    """Which weights: the last of a run, unless asked otherwise."""
+    seeds: tuple[int, ...]
+    """Seeds of the episodes, the same for each target."""
+    versions: dict[str, str]
+    steps_per_second: float
+    """Environment steps of all episodes a second, simulation included."""
+    wall_seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As written to `evaluation.json`."""
+        return asdict(self)
+
+
+def evaluate(
+    policy: Policy,
+    env_id: str,
+    targets: Sequence[float],
+    *,
+    episodes: int = 20,
+    seed: int = EVALUATION_SEED,
+    reference: Reference | None = None,
+    reference_name: str | None = None,
+    environments: int = 20,
+    checkpoint: str = "in memory",
+    on_episode: Callable[[EpisodeResult], None] | None = None,
+) -> Evaluation:
+    """Run `episodes` episodes at each target return.
+
+    Args:
+        policy: what to evaluate; its memory mode is part of the result.
+        env_id: gymnasium id.
+        targets: target returns, in the environment's units.
+        episodes: for each target, with the seeds `seed`, `seed + 1`, ...
+        seed: of the first episode.
+        reference: returns that score 0 and 100; without it, scores are None.
+        reference_name: what the reference is called in the result.
+        environments: how many episodes run at once; changes the speed, not the result.
+        checkpoint: what the result says of the weights.
+        on_episode: called as each episode ends.
+
+    Raises:
+        ConfigError: no targets, fewer than one episode, or an environment that does not fit the policy.
+    """
+    if not targets:
+        raise ConfigError("an evaluation expects at least one target return; give --targets.")
+    if episodes < 1 or environments < 1:
+        raise ConfigError(f"an evaluation expects at least 1 episode and 1 environment, got {episodes}, {environments}.")
+    seeds = tuple(range(seed, seed + episodes))
+    began = time.perf_counter()
+    results, steps = [], 0
+    with Environments(env_id, min(environments, episodes)) as copies:
+        for target in targets:
+            finished = rollout(policy, copies, target, seeds, on_episode)
+            steps += sum(episode.length for episode in finished)
+            results.append(_summary(target, finished, reference))
+    seconds = time.perf_counter() - began
+    return Evaluation(
+        targets=tuple(results),
+        reference=reference_name,
+        reference_min=reference.min if reference else None,
+        reference_max=reference.max if reference else None,
+        env_id=env_id,
+        memory=policy.memory,
+        checkpoint=checkpoint,
+        seeds=seeds,
+        versions=versions(),
+        steps_per_second=steps / seconds,
+        wall_seconds=seconds,
+    )
+
+
+def _summary(target: float, episodes: Sequence[EpisodeResult], reference: Reference | None) -> TargetResult:
+    returns = np.array([episode.episode_return for episode in episodes])
+    scores = normalized_score(returns, reference) if reference else None
+    return TargetResult(
+        target_return=float(target),
+        episodes=len(episodes),
+        return_mean=float(returns.mean()),
+        return_std=float(returns.std()),
+        return_min=float(returns.min()),
+        return_max=float(returns.max()),
+        length_mean=float(np.mean([episode.length for episode in episodes])),
+        normalized_mean=None if scores is None else float(scores.mean()),
+        normalized_std=None if scores is None else float(scores.std()),
+        normalized_iqm=None if scores is None else interquartile_mean(scores),
+        ci95=None if scores is None else bootstrap_interval(scores),
+        returns=tuple(returns.tolist()),
+    )

@@ -1,0 +1,164 @@
+"""A run folder: what was trained, on what, and how it is to be evaluated.
+
+    RUN/config.json       settings, model, task, cards, versions
+    RUN/metrics.jsonl     one line of metrics each `log_every` updates
+    RUN/checkpoints/      see `checkpoint`
+    RUN/evaluation.json   the last evaluation
+    RUN/events.out.*      TensorBoard
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from decision_minrnn.cards import Reference, card_from_dict
+from decision_minrnn.checkpoint import checkpoint_folders, latest_checkpoint, load_model
+from decision_minrnn.config import Memory, ModelConfig, TrainConfig, from_dict, to_dict
+from decision_minrnn.data.trajectories import Trajectories
+from decision_minrnn.errors import CheckpointError, ConfigError, UnknownNameError
+from decision_minrnn.files import write_json
+from decision_minrnn.policy import Policy
+from decision_minrnn.versions import versions
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a policy is evaluated on."""
+
+    env_id: str | None
+    """gymnasium id; None where the data does not say."""
+    targets: tuple[float, ...]
+    """Target returns, in the environment's units."""
+    reference_name: str | None
+    reference: Reference | None
+    return_min: float
+    """Lowest return in the data."""
+    return_max: float
+    """Highest return in the data."""
+
+    @staticmethod
+    def of(data: Trajectories, targets: tuple[float, ...] = ()) -> Task:
+        """The task that a dataset sets; `targets` replace the environment card's."""
+        name = next(iter(data.references), None)
+        return Task(
+            env_id=data.env_id,
+            targets=targets or (data.env.targets if data.env else ()),
+            reference_name=name,
+            reference=data.references[name] if name else None,
+            return_min=float(data.returns.min()),
+            return_max=float(data.returns.max()),
+        )
+
+    def far_targets(self, targets: tuple[float, ...]) -> list[float]:
+        """Those targets that lie further outside the data's returns than these are apart from each other."""
+        reach = self.return_max - self.return_min
+        return [target for target in targets if not self.return_min - reach <= target <= self.return_max + reach]
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """The content of `config.json`."""
+
+    train: TrainConfig
+    model: ModelConfig
+    task: Task
+    dataset: str
+    """What was read, in words."""
+    dataset_sha256: str
+    """Digest of the rewards and episode ends that were trained on."""
+    cards: dict[str, str | None]
+    """Names of the environment and dataset cards."""
+    versions: dict[str, str]
+
+
+def create_run(folder: Path, info: RunInfo) -> None:
+    """Make the folder and write `config.json`; refuses a folder that is in use."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        what = "holds a run already" if (folder / "config.json").exists() else "exists and is not an empty folder"
+        raise ConfigError(f"the output folder {folder} {what}. Choose another with --out, or continue with --resume.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "config.json", {"format": FORMAT, **asdict(info)})
+    except OSError as error:
+        raise ConfigError(f"cannot write the run folder {folder}: {error.strerror}.") from error
+
+
+def read_run(folder: Path) -> RunInfo:
+    """The `config.json` of a run; raises `CheckpointError` if there is none, or it is damaged or of another version."""
+    path = folder / "config.json"
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder} is not a run folder: it has no config.json.") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}.") from error
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise CheckpointError(f"{path} is not of format {FORMAT}, which this version reads.")
+    try:
+        task = content["task"]
+        reference = task["reference"]
+        return RunInfo(
+            train=from_dict(content["train"], TrainConfig, str(path)),
+            model=from_dict(content["model"], ModelConfig, str(path)),
+            task=Task(
+                **{
+                    **task,
+                    "targets": tuple(task["targets"]),
+                    "reference": reference and card_from_dict(reference, Reference, str(path)),
+                }
+            ),
+            dataset=content["dataset"],
+            dataset_sha256=content["dataset_sha256"],
+            cards=content["cards"],
+            versions=content["versions"],
+        )
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged: {error} is missing or of the wrong kind.") from error
+
+
+def new_info(config: TrainConfig, model: ModelConfig, data: Trajectories, digest: str) -> RunInfo:
+    """What a run that starts now records of itself."""
+    return RunInfo(
+        train=config,
+        model=model,
+        task=Task.of(data, config.targets),
+        dataset=data.source,
+        dataset_sha256=digest,
+        cards={"env": data.env.name if data.env else None, "dataset": data.card_name},
+        versions=versions(),
+    )
+
+
+def choose_checkpoint(folder: Path, update: int | None = None) -> Path:
+    """The checkpoint of an update, by default the last."""
+    if update is None:
+        return latest_checkpoint(folder)
+    folders = {int(path.name.removeprefix("update-")): path for path in checkpoint_folders(folder)}
+    if update not in folders:
+        raise UnknownNameError("checkpoint", str(update), [str(known) for known in sorted(folders)])
+    return folders[update]
+
+
+def load_policy(
+    run: str | Path, *, memory: Memory = "carried", context: int | None = None, checkpoint: int | None = None
+) -> Policy:
+    """The policy of a run folder.
+
+    Args:
+        run: the folder that training wrote.
+        memory: what the policy remembers; see `Policy`.
+        context: steps that `window` and `reset` memory hold; by default those of training.
+        checkpoint: update of the checkpoint; by default the last.
+
+    Raises:
+        CheckpointError: no run or checkpoint there, a damaged one, or one of another version.
+    """
+    folder = Path(run)
+    if not folder.is_dir():
+        raise CheckpointError(f"there is no run folder {folder}.")
+    return Policy(load_model(choose_checkpoint(folder, checkpoint)), memory, context)
