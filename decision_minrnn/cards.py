@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Literal, TypeVar
 
 from decision_minrnn.errors import ConfigError, UnknownNameError
+from decision_minrnn.records import record_from_dict
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -141,36 +142,4 @@ def read_card(path: Path, card_type: type[Card]) -> Card:
         raise ConfigError(f"cannot read the card {path}: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the card {path} is not valid TOML: {error}.") from error
-    return card_from_dict(content, card_type, str(path))
-
-
-def card_from_dict(content: Mapping[str, Any], card_type: type[Any], where: str) -> Any:
-    """Build a card from plain data, as read from TOML or from a run's `config.json`; `where` is named in errors."""
-    types = get_type_hints(card_type)
-    required = {f.name for f in fields(card_type) if f.default is MISSING and f.default_factory is MISSING}
-    if missing := required - set(content):
-        raise ConfigError(f"{where}: a {card_type.__name__} needs {', '.join(sorted(missing))}.")
-    if unknown := set(content) - set(types):
-        raise ConfigError(f"{where}: unknown key {', '.join(sorted(unknown))}. Known: {', '.join(types)}.")
-    return card_type(**{key: _typed(value, types[key], f"{where}: {key}") for key, value in content.items()})
-
-
-def _typed(value: Any, expected: Any, where: str) -> Any:
-    """`value` as the annotated type of a card's field, or a `ConfigError`."""
-    origin, arguments = get_origin(expected), get_args(expected)
-    if origin is Mapping and isinstance(value, Mapping):
-        return {key: _typed(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
-    if origin is tuple and isinstance(value, (list, tuple)):
-        return tuple(_typed(item, arguments[0], where) for item in value)
-    if expected is Reference and isinstance(value, Mapping):
-        return card_from_dict(value, Reference, where)
-    if origin is Literal and value in arguments:
-        return value
-    if expected in (float, float | None) and type(value) in (int, float):
-        return float(value)
-    if expected in (str, int) and type(value) is expected:
-        return value
-    if value is None and expected == float | None:
-        return None
-    wanted = " | ".join(map(repr, arguments)) if origin is Literal else getattr(expected, "__name__", str(expected))
-    raise ConfigError(f"{where}: expected {wanted}, got {value!r}.")
+    return record_from_dict(content, card_type, str(path))

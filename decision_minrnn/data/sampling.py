@@ -2,7 +2,8 @@
 
 Both start at a step drawn uniformly from all steps, which draws episodes in proportion to their length (Decision
 Transformer's protocol). A window ends with its episode and is padded on the right; a packed row goes on with episodes
-drawn at random until it is full, marks each start, and holds no padding. Either way every recorded step is equally likely.
+drawn at random until it is full, marks each start, and holds no padding. Every place of a packed row is equally likely
+to hold any of the recorded steps.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Sampler:
         self.generator.bit_generator.state = state
 
     def _packed_row(self, start: int) -> Int64[ndarray, " time"]:
-        """Steps of one row: the rest of the first episode, then whole episodes, the last one cut where the row is full."""
+        """Steps of one row: the rest of the first episode, then whole ones, the last cut where the row is full."""
         offsets = self.data.offsets
         pieces = [np.arange(start, offsets[self.data.episode_of_step[start] + 1])]
         filled = len(pieces[0])

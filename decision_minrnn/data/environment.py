@@ -1,0 +1,89 @@
+"""Which environment a dataset belongs to, and the action bounds that follow from it.
+
+The first of these that says something decides: the user's `env`; the dataset's card; the gymnasium id stored in the
+file; the beginning of the file's name, if it is that of an environment card (`hopper-….hdf5`, `hopper_….hdf5`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+
+from decision_minrnn.cards import DatasetCard, EnvCard, env_card, env_cards
+from decision_minrnn.data.base import Recording
+from decision_minrnn.data.checks import check_sizes
+
+
+@dataclass(frozen=True, eq=False)
+class EnvChoice:
+    """The environment of a dataset."""
+
+    card: EnvCard | None
+    env_id: str | None
+    action_low: Float32[ndarray, " action"]
+    action_high: Float32[ndarray, " action"]
+    notes: tuple[str, ...] = ()
+    """What was assumed."""
+
+
+def choose_environment(
+    where: str, recording: Recording, card: DatasetCard | None, path: Path, kind: str, env: str | None
+) -> EnvChoice:
+    """The environment of a recording. `kind`, `d4rl` or `minari`, picks the gymnasium id where only a card is known.
+
+    Raises `UnknownNameError` for an `env` that is no environment, `DataError` where the sizes do not fit the card.
+    """
+    notes: list[str] = []
+    found: EnvCard | None
+    env_id: str | None
+    if env is not None:
+        found, known_from = env_card(env), f"env={env}"
+        env_id = env if env in found.env_ids.values() else _env_id(found, recording.env_id, kind)
+    elif card is not None:
+        found, known_from, env_id = env_card(card.env), f"the card of {card.name}", card.env_id
+    elif recording.env_id is not None:
+        found, known_from, env_id = _card_of(recording.env_id), "the file itself", recording.env_id
+        if found is None:
+            notes.append(f"no environment card lists {env_id}, so there are no reference scores")
+    else:
+        found, known_from, env_id = _guess(path), "its file name", None
+        if found is not None:
+            env_id = _env_id(found, None, kind)
+            notes.append(f"environment {found.name} guessed from the file name")
+    if found is not None:
+        check_sizes(where, recording, found, known_from)
+    low, high = recording.action_low, recording.action_high
+    if low is None or high is None:
+        size = recording.actions.shape[1]
+        if found is not None:
+            low, high = np.full(size, found.action_low, np.float32), np.full(size, found.action_high, np.float32)
+        elif np.abs(recording.actions).max() <= 1:
+            low, high = np.full(size, -1, np.float32), np.full(size, 1, np.float32)
+            notes.append("action bounds taken as -1 and 1")
+        else:
+            low, high = recording.actions.min(axis=0), recording.actions.max(axis=0)
+            notes.append("action bounds taken from the recorded actions")
+    return EnvChoice(found, env_id, low, high, tuple(notes))
+
+
+def _env_id(card: EnvCard, stored: str | None, kind: str) -> str | None:
+    """The gymnasium id of a card for a kind of data; the stored one if the card lists it."""
+    if stored is not None and stored in card.env_ids.values():
+        return stored
+    return card.env_ids.get(kind) or next(iter(card.env_ids.values()), None)
+
+
+def _card_of(env_id: str) -> EnvCard | None:
+    """The card that lists a gymnasium id."""
+    return next((card for card in env_cards().values() if env_id in card.env_ids.values()), None)
+
+
+def _guess(path: Path) -> EnvCard | None:
+    """The card whose name a file name begins with."""
+    beginning = re.split(r"[-_.]", path.name.lower())[0]
+    return env_cards().get(beginning)

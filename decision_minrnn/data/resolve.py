@@ -1,0 +1,193 @@
+"""From a name or a path to `Trajectories`.
+
+A name is tried in this order; the first that fits decides:
+
+1. the name or alias of a dataset card (`hopper-medium`, `hopper-medium-v2`, `mujoco/hopper/medium-v0`);
+2. a path: a file or folder that exists, or anything that ends in `.hdf5` or `.h5`;
+3. a Minari id: `hf://farama-minari/mujoco/hopper/medium-v0`, `namespace/name-v0`, or any id in Minari's local folder;
+4. a D4RL name without a card, if its file is in D4RL's cache folder (`hopper-random-v2`: `hopper_random-v2.hdf5`).
+
+To read a file or folder that is called like a card, write its path with a separator: `./hopper-medium`.
+D4RL's cache folder is `D4RL_DATASET_DIR`, else `~/.d4rl/datasets`; Minari's is `MINARI_DATASETS_PATH`, else
+`~/.minari/datasets`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from decision_minrnn.cards import DatasetCard, card_folders, dataset_cards
+from decision_minrnn.data import d4rl, minari
+from decision_minrnn.data.base import format_of
+from decision_minrnn.data.environment import EnvChoice, choose_environment
+from decision_minrnn.data.trajectories import Trajectories
+from decision_minrnn.errors import DataError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a dataset is, before it is opened."""
+
+    name: str
+    """Short name, fit for a folder name."""
+    asked: str
+    """What the user wrote."""
+    place: str
+    """The place in words."""
+    path: Path
+    """File or folder; it may be missing."""
+    card: DatasetCard | None = None
+    minari_id: str | None = None
+    """Set where a missing folder can be downloaded by minari."""
+
+    @property
+    def available(self) -> bool:
+        """Whether it can be opened without a download."""
+        return minari.data_folder(self.path) is not None if self.minari_id else self.path.exists()
+
+
+def load_dataset(name_or_path: str | os.PathLike[str], *, env: str | None = None) -> Trajectories:
+    """Read a dataset by name or path; the module's docstring says how a name is resolved.
+
+    `env`, the name of an environment card, a gymnasium id that a card lists or the path of a card, overrides the
+    environment that the dataset names. `Trajectories.source` says in one line what was read.
+
+    Raises `UnknownNameError` for a name that is nothing, and `DataError` for a dataset that is not on this machine, is
+    damaged or does not fit its environment.
+    """
+    location = locate(name_or_path)
+    if not location.available:
+        if location.minari_id is None:
+            raise DataError(_missing(location))
+        _download(location.minari_id)
+    chosen = format_of(location.path)
+    recording = chosen.read(location.path)
+    where = location.asked
+    kind = "d4rl" if chosen.read is d4rl.read_d4rl else "minari"
+    choice = choose_environment(where, recording, location.card, location.path, kind, env)
+
+    steps, episodes = len(recording.rewards), len(recording.terminated)
+    place = location.place or chosen.name
+    notes = [*recording.notes, *_size_note(location), *choice.notes]
+    return Trajectories(
+        observations=recording.observations,
+        actions=recording.actions,
+        rewards=recording.rewards,
+        offsets=recording.offsets,
+        terminated=recording.terminated,
+        truncated=recording.truncated,
+        name=location.name,
+        card_name=location.card.name if location.card else None,
+        source=f"{where}: {place}, {steps:,} steps in {episodes:,} episodes ({_words(choice)})"
+        + "".join(f"; {note}" for note in notes),
+        action_low=choice.action_low,
+        action_high=choice.action_high,
+        env_id=choice.env_id,
+        env=choice.card,
+        references={**(choice.card.references if choice.card else {}), **recording.references},
+    )
+
+
+def locate(name_or_path: str | os.PathLike[str]) -> Location:
+    """Where a dataset is, without opening it or using the network.
+
+    Raises `UnknownNameError` with the nearest names, and `DataError` for an HDF5 path at which there is nothing.
+    """
+    name = os.fspath(name_or_path)
+    cards = dataset_cards()
+    for card in cards.values():
+        if name == card.name or name in card.aliases:
+            return locate_card(card, name)
+    path = Path(name).expanduser()
+    if (name and path.exists()) or path.suffix in d4rl.SUFFIXES:
+        if not path.exists():
+            raise DataError(f"there is no file {path} (looked for in {path.absolute().parent}).")
+        return Location(_short(_stem(path)), name, "", path)
+    if minari.is_minari_id(name) or (re.fullmatch(r"[-\w]+-v\d+", name) and minari.local_folder(name).is_dir()):
+        folder = minari.local_folder(name)
+        return Location(_short(name.partition("://")[2] or name), name, "Minari dataset", folder, minari_id=name)
+    cached = d4rl_folder() / d4rl_file_name(name)
+    if cached.is_file():
+        return Location(_short(name), name, f"D4RL file {cached}", cached)
+    known = [*cards, *(alias for card in cards.values() for alias in card.aliases)]
+    raise UnknownNameError("dataset", name, known, "Or give the path of an HDF5 file or of a Minari dataset's folder.")
+
+
+def locate_card(card: DatasetCard, asked: str | None = None) -> Location:
+    """Where the dataset of a card is, or should be."""
+    asked = asked or card.name
+    if card.source == "minari":
+        folder = minari.local_folder(card.location)
+        return Location(_short(card.name), asked, "Minari dataset", folder, card, minari_id=card.location)
+    if card.source == "d4rl":
+        path = d4rl_folder() / card.location
+        return Location(_short(card.name), asked, f"D4RL file {path}", path, card)
+    paths = [folder / card.location for folder in card_folders("datasets")]
+    path = next((found for found in paths if found.exists()), paths[-1])
+    place = "embedded Minari dataset" if path.is_dir() else f"file {path}"
+    return Location(_short(card.name), asked, place, path, card)
+
+
+def d4rl_folder() -> Path:
+    """D4RL's cache folder: `D4RL_DATASET_DIR`, else `~/.d4rl/datasets`. Creates nothing."""
+    folder = os.environ.get("D4RL_DATASET_DIR")
+    return Path(folder).expanduser() if folder else Path.home() / ".d4rl" / "datasets"
+
+
+def d4rl_file_name(name: str) -> str:
+    """The file name of a D4RL locomotion dataset: `hopper_medium_replay-v2.hdf5` for `hopper-medium-replay-v2`."""
+    body, separator, version = name.rpartition("-v")
+    return f"{body.replace('-', '_')}{separator}{version}.hdf5"
+
+
+def _download(minari_id: str) -> None:
+    """Let minari download it; the error also names the nearest id that has a card."""
+    try:
+        minari.download(minari_id)
+    except DataError as error:
+        cards = [card.location for card in dataset_cards().values() if card.source == "minari"]
+        near = get_close_matches(minari_id.partition("://")[2].partition("/")[2] or minari_id, cards, n=1, cutoff=0.8)
+        if not near or near[0] in minari_id:
+            raise
+        raise DataError(f"{error} Did you mean {near[0]}?") from error
+
+
+def _missing(location: Location) -> str:
+    """What to do about a dataset that has a card, but is not on this machine."""
+    card, path = location.card, location.path
+    message = f"{location.asked} is not on this machine: there is no {path}."
+    if card is not None and card.url:
+        size = f" ({card.size_bytes:,} bytes, sha256 {card.sha256})" if card.size_bytes else ""
+        message += f" Download {card.url}{size} and put it there under that name"
+        message += ", or set D4RL_DATASET_DIR to the folder that holds it." if card.source == "d4rl" else "."
+    return message
+
+
+def _size_note(location: Location) -> list[str]:
+    """A word on a file that is not the published one, by its size."""
+    expected = location.card.size_bytes if location.card else 0
+    if not expected or not location.path.is_file():
+        return []
+    found = location.path.stat().st_size
+    if found != expected:
+        return [f"not the published file ({found:,} bytes, published {expected:,})"]
+    return []
+
+
+def _words(choice: EnvChoice) -> str:
+    return choice.env_id or (choice.card.name if choice.card else "environment not known")
+
+
+def _stem(path: Path) -> str:
+    """The name of a dataset from its path; a Minari folder's `data` is named after the folder around it."""
+    path = path.absolute()
+    return path.stem if path.is_file() else (path.parent if path.name == "data" else path).name
+
+
+def _short(name: str) -> str:
+    """A name that can be part of a folder name."""
+    return re.sub(r"[^\w.+-]+", "-", name).strip("-.") or "dataset"

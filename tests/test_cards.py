@@ -1,0 +1,111 @@
+"""Cards: every one of them loads and fits the others; what is refused in a card."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import gymnasium
+import pytest
+
+from decision_minrnn.cards import DatasetCard, EnvCard, card_folders, dataset_cards, env_card, env_cards, read_card
+from decision_minrnn.errors import ConfigError, UnknownNameError
+
+
+@pytest.mark.parametrize("name", sorted(env_cards()))
+def test_an_environment_card_describes_its_environments(name: str) -> None:
+    card = env_card(name)
+    assert card.env_ids
+    for env_id in card.env_ids.values():
+        assert env_card(env_id) == card
+        with pytest.warns(DeprecationWarning, match="out of date") if env_id.endswith("-v4") else nullcontext():
+            env = gymnasium.make(env_id)
+        assert env.observation_space.shape == (card.observation_size,)
+        assert isinstance(env.action_space, gymnasium.spaces.Box)
+        assert env.action_space.shape == (card.action_size,)
+        assert (env.action_space.low == card.action_low).all()
+        assert (env.action_space.high == card.action_high).all()
+        assert env.spec is not None
+        assert env.spec.max_episode_steps == card.episode_limit
+        env.close()
+    assert list(card.targets) == sorted(card.targets, reverse=True)
+    assert all(reference.min < reference.max for reference in card.references.values())
+
+
+@pytest.mark.parametrize("name", sorted(dataset_cards()))
+def test_a_dataset_card_fits_its_environment_card(name: str) -> None:
+    card = dataset_cards()[name]
+    assert card.name == name
+    assert card.env_id in env_card(card.env).env_ids.values()
+    assert card.source != "d4rl" or (len(card.sha256) == 64 and card.url.endswith(card.location) and card.size_bytes)
+
+
+def test_the_datasets_of_the_paper_and_of_minari_have_cards() -> None:
+    three, levels = ("hopper", "halfcheetah", "walker2d"), ("medium", "medium-replay", "medium-expert")
+    names = {f"{env}-{level}-v2" for env in three for level in levels}
+    names |= {f"mujoco/{env}/{level}-v0" for env in (*three, "ant") for level in ("simple", "medium", "expert")}
+    assert set(dataset_cards()) == names | {"hopper-medium"}
+    aliases = [alias for card in dataset_cards().values() for alias in card.aliases]
+    assert not set(aliases) & set(dataset_cards())
+
+
+def test_reference_scores_by_hand() -> None:
+    hopper = env_card("Hopper-v5").references["d4rl"]
+    assert (hopper.min, hopper.max) == (-20.272305, 3234.3)
+    assert "D4RL" in hopper.source
+    assert env_card("hopper").targets == (3600, 1800)
+
+
+def test_unknown_environment_names_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match=r"Did you mean hopper"):
+        env_card("hoper")
+
+
+def good(path: Path, **changes: str) -> Path:
+    """A card file, with some of its lines replaced; an empty replacement leaves the line out."""
+    lines = {
+        "name": '"mine"',
+        "source": '"embedded"',
+        "location": '"mine.hdf5"',
+        "env": '"hopper"',
+        "env_id": '"Hopper-v5"',
+        "description": '"Mine."',
+    } | changes
+    path.write_text("\n".join(f"{key} = {value}" for key, value in lines.items() if value))
+    return path
+
+
+def test_a_good_card(tmp_path: Path) -> None:
+    card = read_card(good(tmp_path / "mine.toml", steps="5", return_mean="2", aliases='["own"]'), DatasetCard)
+    assert (card.steps, card.return_mean, card.aliases, card.sha256) == (5, 2.0, ("own",), "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"env": ""}, "a DatasetCard needs env"),
+        ({"colour": '"red"'}, "unknown key colour"),
+        ({"steps": '"many"'}, "steps: expected int, got 'many'"),
+        ({"steps": "1.5"}, "steps: expected int"),
+        ({"source": '"web"'}, "source: expected 'embedded' | 'd4rl' | 'minari'"),
+        ({"name": "["}, "not valid TOML"),
+    ],
+)
+def test_a_bad_card_is_refused_by_its_key(tmp_path: Path, changes: dict[str, str], message: str) -> None:
+    path = good(tmp_path / "mine.toml", **changes)
+    with pytest.raises(ConfigError) as error:
+        read_card(path, DatasetCard)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_a_card_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "envs").mkdir()
+    text = (card_folders("envs")[0] / "hopper.toml").read_text(encoding="utf-8")
+    own = tmp_path / "envs" / "mine.toml"
+    own.write_text(text.replace('name = "hopper"', 'name = "mine"').replace("Hopper", "Mine"), encoding="utf-8")
+    assert env_card(str(own)).env_ids["minari"] == "Mine-v5"
+    with pytest.raises(UnknownNameError):
+        env_card("mine")
+    monkeypatch.setenv("DECISION_MINRNN_CARDS", str(tmp_path))
+    assert env_card("Mine-v5") == env_card("mine") == read_card(own, EnvCard)
