@@ -1,0 +1,53 @@
+"""`decision-minrnn benchmark speed`: measurements that a user can repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from decision_minrnn.files import write_json
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse the command line and run it."""
+    tyro.extras.subcommand_cli_from_dict({"speed": speed}, prog="decision-minrnn benchmark", args=arguments)
+
+
+def speed(rounds: int = 30, threads: int | None = None, json: str | None = None) -> None:
+    """Time one update and one rollout step beside HuggingFace's DecisionTransformerModel (extra: bench).
+
+    Args:
+        rounds: How often each contestant is timed, in turn with the others.
+        threads: CPU threads for tensor operations; by default PyTorch's own choice.
+        json: File to write the result to as well; - prints it, and nothing else, to the standard output.
+    """
+    from dataclasses import asdict
+
+    import torch
+
+    from decision_minrnn.benchmarks.speed import measure_speed
+    from decision_minrnn.versions import versions
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    measurements = measure_speed(rounds)
+    if json is not None:
+        rows = [asdict(measurement) for measurement in measurements]
+        write_json(json, {"threads": torch.get_num_threads(), "versions": versions(), "measurements": rows})
+    if json == "-":
+        return
+    table = Table(
+        title=f"median ms ({torch.get_num_threads()} threads, torch {torch.__version__})",
+        caption="in brackets: how many times faster than huggingface",
+    )
+    whats = list(dict.fromkeys(measurement.what for measurement in measurements))
+    for column in ("contestant", "parameters", *whats):
+        table.add_column(column, justify="left" if column == "contestant" else "right", no_wrap=True)
+    for name in dict.fromkeys(measurement.contestant for measurement in measurements):
+        own = {measurement.what: measurement for measurement in measurements if measurement.contestant == name}
+        cells = (f"{own[what].median_ms:.2f} ({own[what].ratio:.1f})" for what in whats)
+        table.add_row(name, f"{next(iter(own.values())).parameters:,}", *cells)
+    Console().print(table)
