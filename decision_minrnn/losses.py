@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -15,5 +16,6 @@ def action_loss(
 
     The loss of Decision Transformer for continuous actions (Chen et al. 2021, section 3), in the environment's units.
     """
-    weight = mask[..., None].to(predicted.dtype)
-    return ((predicted - actions).square() * weight).sum() / (weight.sum() * actions.shape[-1])
+    # selected rather than multiplied by the mask: NaN times zero would be NaN
+    error = torch.where(mask[..., None], predicted - actions, 0.0)
+    return error.square().sum() / (mask.sum() * actions.shape[-1])

@@ -12,6 +12,8 @@ configuration are all that a policy needs.
 
 from __future__ import annotations
 
+from math import inf
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -31,21 +33,33 @@ class DecisionModel(nn.Module):
     action_reach: Tensor
 
     def __init__(self, config: ModelConfig, statistics: ObservationStatistics | None = None) -> None:
-        """`statistics` standardise the observations; they are stored with the weights, and default to none (0 and 1)."""
+        """`statistics` standardise the observations and are stored with the weights; by default they are 0 and 1."""
         super().__init__()
         self.config = config
         observation, action, width = config.observation_size, config.action_size, config.width
+        for name in ("observation_size", "action_size", "width"):
+            if getattr(config, name) < 1:
+                raise ConfigError(f"{name} expects a whole number of at least 1, got {getattr(config, name)}.")
         low, high = torch.tensor(config.action_low), torch.tensor(config.action_high)
-        if low.shape != (action,) or high.shape != (action,) or not (low < high).all():
-            raise ConfigError(f"expected {action} action bounds with low < high, got {low.tolist()} and {high.tolist()}.")
+        fit = low.shape == high.shape == (action,)
+        if not (fit and (low < high).all() and low.isfinite().all() and high.isfinite().all()):
+            raise ConfigError(
+                f"expected {action} finite action bounds with low < high, got {low.tolist()} and {high.tolist()}."
+            )
+        if not 0 < config.return_scale < inf:
+            raise ConfigError(f"return_scale expects a number above 0, got {config.return_scale}.")
         if statistics is None:
             self.register_buffer("observation_mean", torch.zeros(observation))
             self.register_buffer("observation_std", torch.ones(observation))
         else:
             self.register_buffer("observation_mean", torch.from_numpy(statistics.mean).clone())
             self.register_buffer("observation_std", torch.from_numpy(statistics.std).clone())
-        self.register_buffer("action_middle", (high + low) / 2)
-        self.register_buffer("action_reach", (high - low) / 2)
+        middle = (high + low) / 2
+        reach = torch.minimum(high - middle, middle - low)
+        # a sum that rounds to beyond a bound would be refused by the environment
+        beyond = (middle + reach > high) | (middle - reach < low)
+        self.register_buffer("action_middle", middle)
+        self.register_buffer("action_reach", torch.where(beyond, torch.nextafter(reach, reach.new_zeros(())), reach))
         if config.tokens == "merged":
             self.embed = nn.Linear(1 + observation + (action if config.previous_action else 0), width)
         elif config.tokens == "interleaved":
@@ -87,7 +101,8 @@ class DecisionModel(nn.Module):
             encoded, state = self.encoder(tokens, state, reset)
             return self._action(encoded), state
         tokens = torch.stack(
-            [self.embed_action(previous_actions), self.embed_return(returns), self.embed_observation(observations)], dim=2
+            [self.embed_action(previous_actions), self.embed_return(returns), self.embed_observation(observations)],
+            dim=2,
         ).flatten(1, 2)
         marks = None
         if reset is not None:

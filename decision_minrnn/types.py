@@ -55,7 +55,7 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        return Batch(*(None if field is None else field.to(device, non_blocking=True) for field in self))
+        return Batch._make(None if field is None else field.to(device, non_blocking=True) for field in self)
 
 
 class ObservationStatistics(NamedTuple):

@@ -1,7 +1,7 @@
 """Encoders: causal sequence models that run in parallel over time and step by step with a state of fixed size.
 
-`build_encoder(name, width, depth, **options)` makes one. A new one is a file here that registers a layer; it is imported
-by being here.
+`build_encoder(name, width, depth, **options)` makes one. A new one is a file here that registers a layer; it is
+imported by being here.
 """
 
 from importlib import import_module

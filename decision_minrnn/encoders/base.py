@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from math import isfinite
 from typing import Any, TypeVar
 
 import torch
@@ -104,5 +105,5 @@ def checked_options(options: dict[str, Any], known: dict[str, Any], encoder: str
         if name not in known:
             raise ConfigError(f"encoder {encoder} has no option '{name}'. Its options: {', '.join(sorted(known))}.")
         kinds = (int, float) if isinstance(known[name], float) else (type(known[name]),)
-        if type(value) not in kinds:
-            raise ConfigError(f"encoder option {name} expects a {kinds[-1].__name__}, got {value!r}.")
+        if type(value) not in kinds or (isinstance(value, float) and not isfinite(value)):
+            raise ConfigError(f"encoder option {name} expects a value of type {kinds[-1].__name__}, got {value!r}.")

@@ -1,6 +1,6 @@
 """A causal depth-wise convolution over time, as it stands before the recurrence in minGRU's and Mamba's blocks.
 
-    y_t = bias + sum_{j < kernel} w_j * x_{t-j},   with x = 0 before the start and before a reset
+y_t = bias + sum_{j < kernel} w_j * x_{t-j},   with x = 0 before the start and before a reset
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ c_t is a linear map of the input, w_t in (0, 1) the write gate that the two laye
     g(x) = x + 0.5 for x >= 0, else sigmoid(x)
 
 keeps every state positive, so that the recurrence can also be run in log-space ("Were RNNs All We Needed?",
-arXiv 2410.01201, sections 3.1, 3.2 and appendix B). The initial state is learned, and positive through g like every other.
+arXiv 2410.01201, sections 3.1, 3.2 and appendix B). The initial state is learned, and positive through g like every
+other.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from decision_minrnn.encoders.base import Encoder
-from decision_minrnn.errors import ConfigError
-from decision_minrnn.ops import linear_scan
+from decision_minrnn.errors import ConfigError, UnknownNameError
+from decision_minrnn.ops import backends, linear_scan
 from decision_minrnn.types import State
 
 
 def positive(x: Tensor) -> Tensor:
-    """g of the paper: continuous, increasing and positive."""
-    return torch.where(x >= 0, x + 0.5, torch.sigmoid(x))
+    """g of the paper: x + 0.5 for x >= 0, else sigmoid(x); continuous, increasing and positive."""
+    above = torch.relu(x)
+    # without torch.where, which takes three times as long on a CPU: x - above is min(x, 0), and sigmoid(0) is 0.5
+    return above + torch.sigmoid(x - above)
 
 
 class MinimalRNN(Encoder):
@@ -41,6 +44,8 @@ class MinimalRNN(Encoder):
         size = round(width * expansion)
         if size < 1:
             raise ConfigError(f"expansion {expansion} of width {width} leaves no state; expected at least 1 dimension.")
+        if scan not in ("auto", *backends()):
+            raise UnknownNameError("scan backend", scan, ["auto", *backends()])
         self.scan = scan
         self.project_in = nn.Linear(width, (self.gates + 1) * size)
         self.project_out = nn.Identity() if size == width else nn.Linear(size, width)

@@ -9,14 +9,15 @@ and a norm after the last block.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from decision_minrnn.encoders.base import Encoder, checked_options, encoder_layer, keyword_options
 from decision_minrnn.encoders.convolution import CausalConvolution
+from decision_minrnn.encoders.dropout import Dropout
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.types import State
 
@@ -36,16 +37,21 @@ class Block(Encoder):
         """`convolution` is its kernel (0: none), `feed_forward` the inner width in multiples of the width (0: none)."""
         super().__init__()
         if convolution == 1 or convolution < 0:
-            raise ConfigError(f"encoder option convolution expects 0 (none) or a kernel of at least 2, got {convolution}.")
+            raise ConfigError(
+                f"encoder option convolution expects 0 (none) or a kernel of at least 2, got {convolution}."
+            )
         if not 0 <= dropout < 1:
             raise ConfigError(f"dropout expects a probability from 0 to below 1, got {dropout}.")
-        if feed_forward < 0:
-            raise ConfigError(f"encoder option feed_forward expects 0 (none) or more, got {feed_forward}.")
+        inner = round(feed_forward * width)
+        if feed_forward != 0 and inner < 1:
+            raise ConfigError(
+                f"encoder option feed_forward expects 0 (none) or at least 1/{width} at this width, got {feed_forward}."
+            )
         self.convolution = CausalConvolution(width, convolution) if convolution else None
         self.layer_norm = nn.LayerNorm(width)
         self.layer = layer
-        self.dropout = nn.Dropout(dropout)
-        self.feed_forward = _feed_forward(width, round(feed_forward * width), dropout) if feed_forward else None
+        self.dropout = Dropout(dropout)
+        self.feed_forward = _feed_forward(width, inner, dropout) if inner else None
 
     def initial_state(self, batch_size: int) -> State:
         """The convolution's state, if there is one, then the layer's."""
@@ -81,7 +87,7 @@ class Block(Encoder):
 
 def _feed_forward(width: int, inner: int, dropout: float) -> nn.Module:
     return nn.Sequential(
-        nn.LayerNorm(width), nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width), nn.Dropout(dropout)
+        nn.LayerNorm(width), nn.Linear(width, inner), nn.ReLU(), nn.Linear(inner, width), Dropout(dropout)
     )
 
 
@@ -96,7 +102,7 @@ class Stack(Encoder):
 
     def initial_state(self, batch_size: int) -> State:
         """The blocks' states, one after another."""
-        return tuple(tensor for block in self.blocks for tensor in block.initial_state(batch_size))
+        return tuple(tensor for block in self._blocks() for tensor in block.initial_state(batch_size))
 
     def forward(
         self,
@@ -106,7 +112,7 @@ class Stack(Encoder):
     ) -> tuple[Float[Tensor, "batch time width"], State]:
         """All blocks over a sequence."""
         last: State = ()
-        for block, part in zip(self.blocks, self._parts(state), strict=True):
+        for block, part in zip(self._blocks(), self._parts(state), strict=True):
             x, new = block(x, part, reset)
             last += new
         return self.norm(x), last
@@ -114,10 +120,13 @@ class Stack(Encoder):
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
         """All blocks for one step."""
         last: State = ()
-        for block, part in zip(self.blocks, self._parts(state), strict=True):
+        for block, part in zip(self._blocks(), self._parts(state), strict=True):
             x, new = block.step(x, part)
             last += new
         return self.norm(x), last
+
+    def _blocks(self) -> Iterable[Block]:
+        return cast("Iterable[Block]", self.blocks)
 
     def _parts(self, state: State | None) -> Iterator[Any]:
         """Each block's share of the state."""

@@ -20,7 +20,7 @@ def log_space_scan(
 ) -> Float[Tensor, "batch time dim"]:
     """h_t = a_t * h_{t-1} + b_t for a, b and h_0 that are not negative; raises `ValueError` otherwise.
 
-    A zero counts as the smallest normal number of the type, which is how a reset gets its logarithm.
+    A zero counts as the smallest normal number of the type, and gets no gradient: a reset has a logarithm by that.
     """
     if min(coefficients.min(), values.min(), state.min()) < 0:
         raise ValueError("the log_space backend expects coefficients, values and state >= 0; use another backend.")

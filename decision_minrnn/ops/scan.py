@@ -40,8 +40,8 @@ def linear_scan(
 ) -> tuple[Float[Tensor, "batch time dim"], Float[Tensor, "batch dim"]]:
     """Run h_t = coefficients_t * h_{t-1} + values_t over time.
 
-    Computed in float32 (float64 where an input is float64) whatever the inputs' precision and autocast say, since the
-    rounding of a recurrence accumulates with T. Differentiable in `coefficients`, `values` and `state`.
+    Computed in float32 (float64 where coefficients or values are) whatever the inputs' precision and autocast say,
+    since the rounding of a recurrence accumulates with T. Differentiable in `coefficients`, `values` and `state`.
 
     Args:
         coefficients: a, any strides.
