@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from dataclasses import asdict, dataclass, field
+from math import inf, isfinite
+from typing import Any, Literal, TypeVar, get_args
 
 from decision_minrnn.errors import ConfigError
+from decision_minrnn.records import record_from_dict
 
 Tokens = Literal["merged", "interleaved"]
 Memory = Literal["carried", "window", "reset"]
+Sampling = Literal["streams", "windows"]
+Precision = Literal["float32", "bfloat16"]
 OptionValue = int | float | bool | str
+
+EVALUATION_SEED = 10_000
+"""First seed of an evaluation's episodes, away from the small numbers that training runs are seeded with."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class ModelConfig:
     encoder_options: Mapping[str, OptionValue] = field(default_factory=dict)
     width: int = 128
     layers: int = 3
-    previous_action: bool = True
+    previous_action: bool = False
     """Merged tokens: whether a token holds the action before it."""
     return_scale: float = 1000.0
     """Returns-to-go are divided by this."""
@@ -41,19 +48,21 @@ class TrainConfig:
     """How to train a policy."""
 
     dataset: str
-    """What to train on: a name from `decision-minrnn data list`, a Minari id, or the path of an HDF5 file or Minari folder."""
+    """What to train on: a name from `decision-minrnn data list`, a Minari id, or the path of an HDF5 file or Minari
+    folder."""
 
     env: str | None = None
-    """Environment to evaluate in, where the dataset does not say: a card's name, a gymnasium id or the path of a card."""
+    """Environment to evaluate in, where the dataset does not say: a card's name, a gymnasium id or the path of a
+    card."""
 
     encoder: str = "mingru"
-    """Sequence layer of the encoder: mingru or minlstm."""
+    """Sequence layer of the encoder: mingru, minlstm, or one of your own that is registered."""
 
     tokens: Tokens = "merged"
-    """`merged`: return-to-go, observation and previous action in one token a step. `interleaved`: a token for each (Decision
-    Transformer's and the paper's form, three times as long)."""
+    """`merged`: return-to-go, observation and previous action in one token a step. `interleaved`: a token for each
+    (Decision Transformer's and the paper's form, three times as long)."""
 
-    previous_action: bool = True
+    previous_action: bool = False
     """With merged tokens, whether a token holds the action before it."""
 
     width: int = 128
@@ -74,8 +83,13 @@ class TrainConfig:
     batch_size: int = 64
     """Sequences in a batch."""
 
+    sampling: Sampling = "streams"
+    """`streams`: every row of a batch goes on where it was in the batch before, through packed episodes, with the state
+    carried. `windows`: rows start anywhere and afresh (Decision Transformer's protocol)."""
+
     context: int | Literal["episode"] = 20
-    """Steps in a training window, or `episode`: rows of packed episodes, as long as the longest episode."""
+    """Steps in a row of a batch, or `episode`: as many as the longest episode has. Gradients do not reach further
+    back."""
 
     learning_rate: float = 1e-3
     """Peak learning rate of AdamW."""
@@ -91,6 +105,9 @@ class TrainConfig:
 
     seed: int = 0
     """Seed of initial weights, dropout and sampling. A run repeats to the bit on one machine and thread count."""
+
+    precision: Precision = "float32"
+    """Precision of the matrix products in training. Weights, gates and recurrences stay in float32 either way."""
 
     device: str = "auto"
     """Where to train: cpu, cuda, or auto."""
@@ -123,16 +140,21 @@ class TrainConfig:
     """Episodes of each evaluation, for each target."""
 
     def __post_init__(self) -> None:
-        for name in ("width", "layers", "updates", "batch_size", "log_every", "checkpoint_every", "keep_checkpoints"):
+        counts = ("width", "layers", "updates", "batch_size", "episodes")
+        for name in (*counts, "log_every", "checkpoint_every", "keep_checkpoints"):
             self._require(name, getattr(self, name) >= 1, "a whole number of at least 1")
-        for name in ("warmup", "evaluate_every", "seed", "weight_decay"):
-            self._require(name, getattr(self, name) >= 0, "a number of at least 0")
+        for name in ("warmup", "evaluate_every", "seed"):
+            self._require(name, getattr(self, name) >= 0, "a whole number of at least 0")
         for name in ("learning_rate", "gradient_clip"):
-            self._require(name, getattr(self, name) > 0, "a number above 0")
-        self._require("context", self.context == "episode" or int(self.context) >= 1, "a number of steps or episode")
+            self._require(name, 0 < getattr(self, name) < inf, "a number above 0")
+        self._require("weight_decay", 0 <= self.weight_decay < inf, "a number of at least 0")
         self._require("dropout", 0 <= self.dropout < 1, "a probability from 0 to below 1")
-        self._require("episodes", self.episodes >= 1, "a whole number of at least 1")
+        for name, choices in (("tokens", get_args(Tokens)), ("precision", get_args(Precision))):
+            self._require(name, getattr(self, name) in choices, " or ".join(choices))
+        is_steps = isinstance(self.context, int) and self.context >= 1
+        self._require("context", is_steps or self.context == "episode", "a number of steps or episode")
         self._require("threads", self.threads is None or self.threads >= 1, "a whole number of at least 1")
+        self._require("targets", all(isfinite(target) for target in self.targets), "finite numbers")
 
     def _require(self, name: str, valid: bool, expected: str) -> None:
         if not valid:
@@ -149,11 +171,4 @@ def to_dict(config: ModelConfig | TrainConfig) -> dict[str, Any]:
 
 def from_dict(content: Mapping[str, Any], config_type: type[Config], where: str) -> Config:
     """The inverse of `to_dict`; `where` is named in the `ConfigError` for content that does not fit."""
-    known = {f.name for f in fields(config_type)}
-    if unknown := set(content) - known:
-        raise ConfigError(f"{where}: unknown setting {', '.join(sorted(unknown))}; it was written by another version.")
-    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
-    try:
-        return config_type(**plain)
-    except TypeError as error:
-        raise ConfigError(f"{where}: {error}; it was written by another version.") from error
+    return record_from_dict(content, config_type, where)

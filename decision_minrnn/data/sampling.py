@@ -1,9 +1,12 @@
-"""Batches from `Trajectories`: windows of a fixed number of steps, or rows of packed episodes.
+"""Batches from `Trajectories`: independent windows, or streams of packed episodes.
 
-Both start at a step drawn uniformly from all steps, which draws episodes in proportion to their length (Decision
-Transformer's protocol). A window ends with its episode and is padded on the right; a packed row goes on with episodes
-drawn at random until it is full, marks each start, and holds no padding. Every place of a packed row is equally likely
-to hold any of the recorded steps.
+A **window** starts at a step drawn uniformly from all steps, which draws episodes in proportion to their length, and
+ends with its episode, padded on the right: Decision Transformer's protocol.
+
+A **stream** is one row of every batch, and goes on where it was in the batch before. It starts at such a step too;
+where an episode ends it goes on with another, drawn at random, and marks its start. There is no padding, every recorded
+step is equally likely at every place of a row, and a model that carries its state from batch to batch learns at every
+age of an episode (truncated backpropagation through time).
 """
 
 from __future__ import annotations
@@ -12,9 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from numpy import ndarray
 
+from decision_minrnn.config import Sampling
 from decision_minrnn.data.trajectories import Trajectories
 from decision_minrnn.types import Batch
 
@@ -22,44 +26,60 @@ from decision_minrnn.types import Batch
 class Sampler:
     """An endless source of batches; the same seed gives the same batches."""
 
-    def __init__(self, data: Trajectories, batch_size: int, context: int | None, seed: int) -> None:
-        """`context` is the steps of a window; None packs episodes into rows as long as the longest episode."""
+    def __init__(self, data: Trajectories, batch_size: int, context: int, seed: int, sampling: Sampling) -> None:
+        """A batch has `batch_size` rows of `context` steps."""
         self.data = data
-        self.batch_size = batch_size
         self.context = context
-        self.row_steps = int(data.lengths.max()) if context is None else context
+        self.sampling = sampling
         self.generator = np.random.default_rng(seed)
+        self._batch_size = batch_size
+        self._next = self.generator.integers(data.steps, size=batch_size)
+        """The step with which each stream goes on."""
 
     def sample(self) -> Batch:
-        """The next batch, of shape [batch_size, row_steps, ...]."""
-        starts = self.generator.integers(self.data.steps, size=self.batch_size)
-        if self.context is None:
-            steps = np.stack([self._packed_row(start) for start in starts])
-            return self._gather(steps, np.ones(steps.shape, bool), packed=True)
-        ends = self.data.offsets[self.data.episode_of_step[starts] + 1]
-        steps = starts[:, None] + np.arange(self.row_steps)
-        return self._gather(np.minimum(steps, ends[:, None] - 1), steps < ends[:, None], packed=False)
+        """The next batch, of shape [batch_size, context, ...]."""
+        if self.sampling == "streams":
+            steps = self._stream_steps()
+            return self._gather(steps, np.ones(steps.shape, bool), marked=True)
+        starts = self.generator.integers(self.data.steps, size=self._batch_size)
+        steps = starts[:, None] + np.arange(self.context)
+        ends = self._ends(starts)[:, None]
+        return self._gather(np.minimum(steps, ends - 1), steps < ends, marked=False)
 
     def state(self) -> dict[str, Any]:
-        """The generator's state, as plain data: a sampler that is given it goes on with the same batches."""
-        return dict(self.generator.bit_generator.state)
+        """Where it is, as plain data: a sampler that is given it goes on with the same batches."""
+        return {"generator": dict(self.generator.bit_generator.state), "next": self._next.tolist()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a `state()`."""
-        self.generator.bit_generator.state = state
+        self.generator.bit_generator.state = state["generator"]
+        self._next = np.array(state["next"], np.int64)
 
-    def _packed_row(self, start: int) -> Int64[ndarray, " time"]:
-        """Steps of one row: the rest of the first episode, then whole ones, the last cut where the row is full."""
-        offsets = self.data.offsets
-        pieces = [np.arange(start, offsets[self.data.episode_of_step[start] + 1])]
-        filled = len(pieces[0])
-        while filled < self.row_steps:
-            episode = self.generator.integers(self.data.episodes)
-            pieces.append(np.arange(offsets[episode], offsets[episode + 1]))
-            filled += len(pieces[-1])
-        return np.concatenate(pieces)[: self.row_steps]
+    def _stream_steps(self) -> Int64[ndarray, "batch time"]:
+        place = np.arange(self.context)
+        steps = self._next[:, None] + place
+        ends = self._ends(self._next)
+        while (over := np.flatnonzero(steps[:, -1] >= ends)).size:
+            # such a row has run past its episode's end, from the place `first` on: there another episode starts
+            first = place[-1] - (steps[over, -1] - ends[over])
+            starts, ends[over] = self._draw_episodes(over.size)
+            fresh = starts[:, None] + place - first[:, None]
+            steps[over] = np.where(place < first[:, None], steps[over], fresh)
+        self._next = steps[:, -1] + 1
+        finished = np.flatnonzero(self._next == ends)
+        self._next[finished], _ = self._draw_episodes(finished.size)
+        return steps
 
-    def _gather(self, steps: ndarray, mask: ndarray, packed: bool) -> Batch:
+    def _draw_episodes(self, count: int) -> tuple[Int64[ndarray, " n"], Int64[ndarray, " n"]]:
+        """First steps of episodes drawn uniformly, and the steps after their last."""
+        drawn = self.generator.integers(self.data.episodes, size=count)
+        return self.data.offsets[drawn], self.data.offsets[drawn + 1]
+
+    def _ends(self, steps: Int64[ndarray, " n"]) -> Int64[ndarray, " n"]:
+        """The step after the last of each step's episode."""
+        return self.data.offsets[self.data.episode_of_step[steps] + 1]
+
+    def _gather(self, steps: Int64[ndarray, "batch time"], mask: Bool[ndarray, "batch time"], marked: bool) -> Batch:
         data = self.data
         first = steps == data.offsets[data.episode_of_step[steps]]
         previous = data.actions[np.maximum(steps - 1, 0)]
@@ -70,5 +90,5 @@ class Sampler:
             previous_actions=torch.from_numpy(previous),
             actions=torch.from_numpy(data.actions[steps]),
             mask=torch.from_numpy(mask),
-            reset=torch.from_numpy(first) if packed else None,
+            reset=torch.from_numpy(first) if marked else None,
         )

@@ -1,0 +1,56 @@
+"""AdamW, its learning rate, and its moments as named tensors that a checkpoint can hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from decision_minrnn.config import TrainConfig
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW that decays weight matrices, and leaves biases, norms and initial states alone."""
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+
+def learning_rate(config: TrainConfig, update: int) -> float:
+    """The rate of an update, counted from 0: linear warm-up, then a cosine that ends at zero."""
+    if update < config.warmup:
+        return config.learning_rate * (update + 1) / config.warmup
+    progress = (update - config.warmup) / max(1, config.updates - config.warmup)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
+    """The optimiser's moments, named after the model's parameters: the tensors themselves, not copies."""
+    return {
+        f"optimizer/{name}/{moment}": tensor
+        for name, parameter in model.named_parameters()
+        for moment, tensor in _moments(optimizer, parameter).items()
+    }
+
+
+def restore_optimizer(model: nn.Module, optimizer: torch.optim.AdamW, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `optimizer_tensors`. Raises `KeyError` with the name of a moment that is missing."""
+    for name, parameter in model.named_parameters():
+        optimizer.state[parameter] = {
+            moment: tensors[f"optimizer/{name}/{moment}"].to(parameter.device) for moment in _MOMENTS
+        }
+
+
+def _moments(optimizer: torch.optim.AdamW, parameter: Tensor) -> dict[str, Tensor]:
+    """A parameter's moments; zeros, with which AdamW starts, for one that has had no gradient so far."""
+    if parameter in optimizer.state:
+        return optimizer.state[parameter]
+    step = torch.zeros((), device=parameter.device)
+    return {"step": step, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
