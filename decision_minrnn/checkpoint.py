@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,13 @@ class TrainingState:
 
 def checkpoint_folders(run: Path) -> list[Path]:
     """The complete checkpoints of a run, oldest first."""
-    folder = run / "checkpoints"
-    return sorted(path for path in folder.glob(f"{_PREFIX}*") if path.is_dir()) if folder.is_dir() else []
+    found = [path for path in (run / "checkpoints").glob(f"{_PREFIX}*") if path.name[len(_PREFIX) :].isdecimal()]
+    return sorted(found, key=update_of)
+
+
+def update_of(checkpoint: Path) -> int:
+    """The updates after which a checkpoint was written, from its folder's name."""
+    return int(checkpoint.name.removeprefix(_PREFIX))
 
 
 def latest_checkpoint(run: Path) -> Path:
@@ -64,12 +70,13 @@ def latest_checkpoint(run: Path) -> Path:
 def save_checkpoint(run: Path, model: DecisionModel, state: TrainingState, keep: int) -> Path:
     """Write a checkpoint and remove all but the newest `keep`.
 
-    Raises `CheckpointError` if it cannot be written whole (a full disk, say); the checkpoints before it stay as they were.
+    Raises `CheckpointError` if it cannot be written whole (a full disk, say); those before it then stay as they were.
     """
     folder = run / "checkpoints" / f"{_PREFIX}{state.update:07d}"
-    partial = folder.with_name(f".{folder.name}.partial")
     files = {
-        "model.safetensors": safetensors.torch.save(_on_cpu(model.state_dict()), {"model": json.dumps(to_dict(model.config))}),
+        "model.safetensors": safetensors.torch.save(
+            _on_cpu(model.state_dict()), {"model": json.dumps(to_dict(model.config))}
+        ),
         "training.safetensors": safetensors.torch.save(_on_cpu(state.tensors)),
     }
     about = {
@@ -80,23 +87,30 @@ def save_checkpoint(run: Path, model: DecisionModel, state: TrainingState, keep:
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
     files["checkpoint.json"] = json.dumps(about, indent=2).encode()
+    partial = _hidden(folder)
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        for left in folder.parent.glob(_hidden(folder.with_name("*")).name):
+            shutil.rmtree(left)
         partial.mkdir(parents=True)
         for name, content in files.items():
             with (partial / name).open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         partial.rename(folder)
+        _flush_names(folder.parent)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         before = checkpoint_folders(run)
-        left = f"The last one, {before[-1]}, is intact." if before else "There is none before it."
-        raise CheckpointError(f"cannot write the checkpoint {folder}: {error.strerror or error}. {left}") from error
+        left_intact = f"The last one, {before[-1]}, is intact." if before else "There is none before it."
+        raise CheckpointError(
+            f"cannot write the checkpoint {folder}: {error.strerror or error}. {left_intact} "
+            f"When there is room for it, continue with: decision-minrnn train --resume {run}"
+        ) from error
     for old in checkpoint_folders(run)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        with suppress(OSError):
+            _remove(old)
     return folder
 
 
@@ -124,6 +138,29 @@ def load_training_state(checkpoint: Path) -> TrainingState:
     return TrainingState(about["update"], safetensors.torch.load_file(path), about["sampler"])
 
 
+def _hidden(folder: Path) -> Path:
+    """The name of a checkpoint that is not complete: not yet, or no longer."""
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def _remove(folder: Path) -> None:
+    """Remove a checkpoint so that a crash on the way leaves none of its name."""
+    if folder.exists():
+        removed = _hidden(folder.with_name(f"{folder.name}.old"))
+        folder.rename(removed)
+        shutil.rmtree(removed)
+
+
+def _flush_names(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system has such a call: a power cut then finds them."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
@@ -139,7 +176,9 @@ def _read_about(checkpoint: Path) -> dict[str, Any]:
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         written = about.get("format") if isinstance(about, dict) else None
         raise CheckpointError(f"{path} is of format {written}, and this version reads format {FORMAT}.")
-    if not all(isinstance(about.get(key), kind) for key, kind in (("update", int), ("sampler", dict), ("sha256", dict))):
+    if not all(
+        isinstance(about.get(key), kind) for key, kind in (("update", int), ("sampler", dict), ("sha256", dict))
+    ):
         raise CheckpointError(f"{path} is damaged: it lacks update, sampler or sha256. {_remedy(checkpoint)}")
     return about
 
@@ -156,5 +195,7 @@ def _verified(checkpoint: Path, name: str, about: dict[str, Any]) -> Path:
 
 
 def _remedy(checkpoint: Path) -> str:
-    before = [path for path in checkpoint_folders(checkpoint.parents[1]) if path < checkpoint]
-    return f"Remove {checkpoint} to go on from {before[-1].name}." if before else "There is no checkpoint before it."
+    """What to do about a damaged checkpoint."""
+    before = [path for path in checkpoint_folders(checkpoint.parents[1]) if update_of(path) < update_of(checkpoint)]
+    on = f"go on from {before[-1].name}" if before else "train from the beginning"
+    return f"Remove {checkpoint} to {on}."

@@ -61,6 +61,15 @@ class Environments:
     def __len__(self) -> int:
         return len(self._copies)
 
+    def check_sizes(self, observation_size: int, action_size: int) -> None:
+        """Raise `ConfigError` unless observations and actions have the sizes that a policy is trained for."""
+        if (self.observation_size, self.action_size) != (observation_size, action_size):
+            raise ConfigError(
+                f"{self.env_id} has observations of size {self.observation_size} and actions of size "
+                f"{self.action_size}, but the policy is trained for {observation_size} and {action_size}. "
+                "Name the environment of its data with --env."
+            )
+
     def reset(self, index: int, seed: int) -> Float[ndarray, " observation"]:
         """Start an episode in one copy; the same seed gives the same episode whatever was run there before."""
         observation, _ = self._copies[index].reset(seed=seed)

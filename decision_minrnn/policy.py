@@ -22,22 +22,24 @@ class Policy:
 
     What it remembers of an episode (`memory`):
 
-    - `carried`: everything, in a state of fixed size; a step costs the same at any age. The way to run a recurrent model.
+    - `carried`: everything, in a state of fixed size; a step costs the same at any age.
     - `window`: the last `context` steps, fed again at each step (Decision Transformer's protocol).
     - `reset`: carried, but dropped every `context` steps.
 
-    The target falls by each reward that comes in, so that it is the return still to be had (Chen et al. 2021, section 3).
+    The target falls by each reward that comes in: it is the return still to be had (Chen et al. 2021, section 3).
     """
 
     def __init__(self, model: DecisionModel, memory: Memory = "carried", context: int | None = None) -> None:
-        """`context` is by default the model's training context; whole-episode models have none, and must be given it."""
+        """`context` is by default that of training, which a model of whole episodes lacks: it must be given one."""
         if memory not in get_args(Memory):
             raise ConfigError(f"memory expects one of {', '.join(get_args(Memory))}, got {memory!r}.")
         self.model = model.eval()
         self.memory = memory
         self.context = model.config.context if context is None else context
         if memory != "carried" and (self.context is None or self.context < 1):
-            raise ConfigError(f"memory {memory} needs a context of at least 1 step, and this model has none of its own.")
+            raise ConfigError(
+                f"memory {memory} needs a context of at least 1 step, and this model has none of its own."
+            )
         self._device = model.head.weight.device
         self.reset(1, 0.0)
 
@@ -48,24 +50,23 @@ class Policy:
             batch_size: B, the episodes that `act` is called for.
             target_return: return to reach, in the environment's units: one number, or B.
         """
-        action = self.model.config.action_size
-        self._returns_to_go = self._tensor(np.broadcast_to(np.asarray(target_return, np.float32), batch_size))
-        self._previous_actions = torch.zeros(batch_size, action, device=self._device)
-        self._age = torch.zeros(batch_size, dtype=torch.long, device=self._device)
-        self._fresh = torch.ones(batch_size, dtype=torch.bool, device=self._device)
+        self._returns_to_go = self._targets(target_return, batch_size)
+        self._age = np.zeros(batch_size, np.int64)
+        self._previous_actions = torch.zeros(batch_size, self.model.config.action_size, device=self._device)
         self._state: State | None = None
         self._window: tuple[Tensor, Tensor, Tensor] | None = None
 
+    @torch.inference_mode()
     def restart(self, rows: Bool[ndarray, " batch"], target_return: ArrayLike) -> None:
         """Start new episodes in the marked rows; the others go on."""
-        marked = torch.from_numpy(np.asarray(rows, bool)).to(self._device)
-        targets = self._tensor(np.broadcast_to(np.asarray(target_return, np.float32), len(marked)))
-        self._returns_to_go = torch.where(marked, targets, self._returns_to_go)
-        self._previous_actions[marked] = 0
-        self._age[marked] = 0
-        self._fresh = self._fresh | marked
+        if np.shape(rows) != self._age.shape:
+            raise ValueError(f"restart expects {len(self._age)} marks, got an array of shape {np.shape(rows)}.")
+        rows = np.asarray(rows, bool)
+        self._returns_to_go = np.where(rows, self._targets(target_return, len(rows)), self._returns_to_go)
+        self._age[rows] = 0
+        self._previous_actions[torch.from_numpy(rows)] = 0
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def act(
         self, observations: Float[ndarray, "batch observation"], rewards: Float[ndarray, " batch"] | None = None
     ) -> Float[ndarray, "batch action"]:
@@ -84,40 +85,42 @@ class Policy:
         if rewards is not None:
             if np.shape(rewards) != expected[:1]:
                 raise ValueError(f"act expects rewards of shape {expected[:1]}, got {np.shape(rewards)}.")
-            earned = self._tensor(rewards)
-            self._returns_to_go = torch.where(self._fresh, self._returns_to_go, self._returns_to_go - earned)
-        elif not self._fresh.all():
+            earned = np.asarray(rewards, np.float32)
+            self._returns_to_go = np.where(self._age == 0, self._returns_to_go, self._returns_to_go - earned)
+        elif self._age.any():
             raise ValueError("act expects the rewards of the last actions: only the first step of an episode has none.")
-        seen = self._tensor(observations)
-        actions = self._act_in_window(seen) if self.memory == "window" else self._act_carried(seen)
+        returns, seen = self._tensor(self._returns_to_go), self._tensor(observations)
+        actions = self._act_in_window(returns, seen) if self.memory == "window" else self._act_carried(returns, seen)
         self._previous_actions = actions
-        self._age = self._age + 1
-        self._fresh = torch.zeros_like(self._fresh)
+        self._age += 1
         return actions.cpu().numpy()
 
-    def _act_carried(self, observations: Tensor) -> Tensor:
-        starts = self._fresh if self.memory == "carried" else self._age % self.context == 0
-        reset = starts if self._state is not None and starts.any() else None
-        actions, self._state = self.model.step(
-            self._returns_to_go, observations, self._previous_actions, self._state, reset
-        )
+    def _act_carried(self, returns: Tensor, observations: Tensor) -> Tensor:
+        # a model that carries everything has no context to count in
+        starts = self._age == 0 if self.memory == "carried" or not self.context else self._age % self.context == 0
+        reset = torch.from_numpy(starts).to(self._device) if self._state is not None and starts.any() else None
+        actions, self._state = self.model.step(returns, observations, self._previous_actions, self._state, reset)
         return actions
 
-    def _act_in_window(self, observations: Tensor) -> Tensor:
+    def _act_in_window(self, returns: Tensor, observations: Tensor) -> Tensor:
         """Each row's last steps, oldest first; rows younger than the window leave its end unused."""
         assert self.context is not None
-        new = (self._returns_to_go, observations, self._previous_actions)
+        new = (returns, observations, self._previous_actions)
         if self._window is None:
             self._window = tuple(x.new_zeros(x.shape[0], self.context, *x.shape[1:]) for x in new)  # type: ignore[assignment]
         assert self._window is not None
         rows = torch.arange(len(observations), device=self._device)
-        last = self._age.clamp_max(self.context - 1)
-        full = self._age >= self.context
+        age = torch.from_numpy(self._age).to(self._device)
+        last, full = age.clamp_max(self.context - 1), age >= self.context
         for buffer, value in zip(self._window, new, strict=True):
             buffer[full] = buffer[full].roll(-1, dims=1)
             buffer[rows, last] = value
         actions, _ = self.model(*self._window)
         return actions[rows, last]
 
+    def _targets(self, target_return: ArrayLike, batch_size: int) -> Float[ndarray, " batch"]:
+        return np.array(np.broadcast_to(np.asarray(target_return, np.float32), batch_size))
+
     def _tensor(self, array: ArrayLike) -> Tensor:
-        return torch.as_tensor(np.array(array, np.float32), device=self._device)
+        # a copy: the caller may write the next observations into the same array
+        return torch.from_numpy(np.array(array, np.float32)).to(self._device)

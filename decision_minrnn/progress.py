@@ -1,56 +1,90 @@
-"""How far a run is, for people: a bar on a terminal, plain lines elsewhere."""
+"""How far a run is, for people: bars on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 
-class TrainingProgress:
-    """Shows updates, updates a second, the loss and the time left."""
+class Progress:
+    """Shows the parts of a run that are under way, each with what is done, its speed and the time left."""
 
-    def __init__(self, console: Console, total: int, done: int = 0) -> None:
-        self._console = console
-        self._total = total
-        self._began, self._first = time.perf_counter(), done
-        self._bar: Progress | None = None
-        if console.is_terminal:
-            self._bar = Progress(
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bars: Bars | None = None
+        if console.is_terminal and not console.quiet:
+            self.bars = Bars(
                 TextColumn("{task.description}"),
-                BarColumn(),
+                BarColumn(bar_width=20),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[speed]} loss {task.fields[loss]}"),
+                TextColumn("{task.fields[note]}", markup=False),
                 TimeRemainingColumn(),
                 console=console,
             )
-            self._task = self._bar.add_task("training", total=total, completed=done, speed="", loss="-")
 
-    def __enter__(self) -> TrainingProgress:
-        if self._bar:
-            self._bar.start()
+    def __enter__(self) -> Progress:
+        if self.bars:
+            self.bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar:
-            self._bar.stop()
+        if self.bars:
+            self.bars.stop()
 
-    def update(self, update: int, loss: float) -> None:
-        """Show that `update` updates are done, the loss being `loss`."""
-        seconds = time.perf_counter() - self._began
-        speed = (update - self._first) / seconds
-        if self._bar:
-            self._bar.update(self._task, completed=update, speed=f"{speed:.0f}/s", loss=f"{loss:.4f}")
-        else:
-            left = (self._total - update) / speed
-            self._console.print(
-                f"update {update}/{self._total}  loss {loss:.4f}  {speed:.1f} updates/s  {left:.0f} s left", highlight=False
+    def updates(self, total: int, done: int = 0) -> AbstractContextManager[Part]:
+        """Updates of a training; its bar stays when it is done."""
+        return self._part("update", total, done, 0)
+
+    def episodes(self, total: int) -> AbstractContextManager[Part]:
+        """Episodes of an evaluation; its bar goes when it is done, and away from a terminal a line comes every 10 s."""
+        return self._part("episode", total, 0, 10, transient=True)
+
+    @contextmanager
+    def _part(
+        self, unit: str, total: int, done: int, seconds_between_lines: float, transient: bool = False
+    ) -> Iterator[Part]:
+        part = Part(self, unit, total, done, seconds_between_lines)
+        try:
+            yield part
+        finally:
+            if self.bars and part.task is not None and transient:
+                self.bars.remove_task(part.task)
+
+    def message(self, text: str, style: str | None = None) -> None:
+        """Print a line above the bars."""
+        self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+class Part:
+    """Something countable that is under way."""
+
+    def __init__(self, progress: Progress, unit: str, total: int, done: int, seconds_between_lines: float) -> None:
+        self.done = done
+        self.task: TaskID | None = None
+        self._progress, self._unit, self._total, self._first = progress, unit, total, done
+        self._began = self._printed = time.perf_counter()
+        self._between = seconds_between_lines
+        if progress.bars:
+            self.task = progress.bars.add_task(unit, total=total, completed=done, note="")
+
+    def advance(self, note: str, to: int | None = None) -> None:
+        """Show that one more is done, or as many as `to`; `note` says what came of it."""
+        self.done = self.done + 1 if to is None else to
+        now = time.perf_counter()
+        speed = (self.done - self._first) / (now - self._began)
+        if self._progress.bars and self.task is not None:
+            self._progress.bars.update(self.task, completed=self.done, note=f"{speed:.3g}/s  {note}")
+        elif now - self._printed >= self._between:
+            self._printed = now
+            left = (self._total - self.done) / speed
+            self._progress.message(
+                f"{self._unit} {self.done}/{self._total}  {note}  {speed:.3g} {self._unit}s/s  {left:.0f} s left"
             )
-
-    def message(self, text: str) -> None:
-        """Print a line above the bar."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)

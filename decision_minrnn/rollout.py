@@ -1,9 +1,9 @@
 """Rolling a policy out, and what its returns are worth.
 
-Protocol: every episode has a seed of its own, the target is fixed before the evaluation, nothing is selected afterwards.
-The result of an episode does not depend on how many run beside it: the policy is always given a multiple of `ROW_BLOCK`
-rows, idle ones included, because a matrix product may round differently for other numbers of rows, and a simulated body
-that falls turns a rounding into another return.
+Protocol: every episode has a seed of its own, the target is fixed before the evaluation, nothing is selected
+afterwards. The result of an episode does not depend on how many run beside it: the policy is always given a multiple of
+`ROW_BLOCK` rows, idle ones included, because a matrix product may round differently for other numbers of rows, and a
+simulated body that falls turns a rounding into another return.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from decision_minrnn.cards import Reference
-from decision_minrnn.config import Memory
+from decision_minrnn.config import EVALUATION_SEED
 from decision_minrnn.envs import Environments
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.policy import Policy
@@ -24,8 +24,6 @@ from decision_minrnn.scores import bootstrap_interval, interquartile_mean, norma
 from decision_minrnn.versions import versions
 
 ROW_BLOCK = 16
-EVALUATION_SEED = 10_000
-"""First seed of an evaluation's episodes, away from the small numbers that training runs are seeded with."""
 
 
 class EpisodeResult(NamedTuple):
@@ -63,12 +61,7 @@ def rollout(
         ConfigError: the environment's sizes do not fit the policy's model.
     """
     config = policy.model.config
-    sizes = (environments.observation_size, environments.action_size)
-    if sizes != (config.observation_size, config.action_size):
-        raise ConfigError(
-            f"{environments.env_id} has observations of size {sizes[0]} and actions of size {sizes[1]}, "
-            f"but the policy was trained for {config.observation_size} and {config.action_size}."
-        )
+    environments.check_sizes(config.observation_size, config.action_size)
     rows = -(-min(len(environments), len(seeds)) // ROW_BLOCK) * ROW_BLOCK
     observations, rewards = np.zeros((rows, config.observation_size), np.float32), np.zeros(rows, np.float32)
     results: list[EpisodeResult | None] = [None] * len(seeds)
@@ -110,7 +103,10 @@ def rollout(
 
 @dataclass(frozen=True)
 class TargetResult:
-    """The episodes run at one target return. Deviations are over episodes, with 1/n; scores are None without a reference."""
+    """The episodes run at one target return.
+
+    Deviations are over episodes, with 1/n; scores are None without a reference.
+    """
 
     target_return: float
     episodes: int
@@ -153,6 +149,17 @@ class Evaluation:
         """As written to `evaluation.json`."""
         return asdict(self)
 
+    def scalars(self) -> dict[str, float]:
+        """As TensorBoard scalars: one set for each target, which ends the tag."""
+        scalars = {}
+        for result in self.targets:
+            target = f"{result.target_return:g}"
+            scalars[f"eval/return/{target}"] = result.return_mean
+            scalars[f"eval/length/{target}"] = result.length_mean
+            if result.normalized_mean is not None:
+                scalars[f"eval/normalized_score/{target}"] = result.normalized_mean
+        return scalars
+
 
 def evaluate(
     policy: Policy,
@@ -187,7 +194,9 @@ def evaluate(
     if not targets:
         raise ConfigError("an evaluation expects at least one target return; give --targets.")
     if episodes < 1 or environments < 1:
-        raise ConfigError(f"an evaluation expects at least 1 episode and 1 environment, got {episodes}, {environments}.")
+        raise ConfigError(
+            f"an evaluation expects at least 1 episode and 1 environment, got {episodes}, {environments}."
+        )
     seeds = tuple(range(seed, seed + episodes))
     began = time.perf_counter()
     results, steps = [], 0

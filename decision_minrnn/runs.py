@@ -1,26 +1,32 @@
 """A run folder: what was trained, on what, and how it is to be evaluated.
 
-    RUN/config.json       settings, model, task, cards, versions
-    RUN/metrics.jsonl     one line of metrics each `log_every` updates
-    RUN/checkpoints/      see `checkpoint`
-    RUN/evaluation.json   the last evaluation
-    RUN/events.out.*      TensorBoard
+RUN/config.json       settings, model, task, cards, versions
+RUN/metrics.jsonl     one line of metrics each `log_every` updates, one for each evaluation
+RUN/checkpoints/      see `checkpoint`
+RUN/evaluation.json   the last evaluation
+RUN/events.out.*      TensorBoard
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from decision_minrnn.cards import Reference, card_from_dict
-from decision_minrnn.checkpoint import checkpoint_folders, latest_checkpoint, load_model
-from decision_minrnn.config import Memory, ModelConfig, TrainConfig, from_dict, to_dict
+import numpy as np
+
+from decision_minrnn.cards import Reference
+from decision_minrnn.checkpoint import checkpoint_folders, latest_checkpoint, load_model, update_of
+from decision_minrnn.config import Memory, ModelConfig, TrainConfig
 from decision_minrnn.data.trajectories import Trajectories
 from decision_minrnn.errors import CheckpointError, ConfigError, UnknownNameError
 from decision_minrnn.files import write_json
 from decision_minrnn.policy import Policy
+from decision_minrnn.records import record_from_dict
+from decision_minrnn.rollout import Evaluation
 from decision_minrnn.versions import versions
 
 FORMAT = 1
@@ -54,10 +60,15 @@ class Task:
             return_max=float(data.returns.max()),
         )
 
-    def far_targets(self, targets: tuple[float, ...]) -> list[float]:
-        """Those targets that lie further outside the data's returns than these are apart from each other."""
+    def target_warnings(self, targets: tuple[float, ...]) -> list[str]:
+        """One for each target that lies further outside the data's returns than these are apart from each other."""
         reach = self.return_max - self.return_min
-        return [target for target in targets if not self.return_min - reach <= target <= self.return_max + reach]
+        return [
+            f"warning: target {target:g} is far outside the returns of the data, "
+            f"{self.return_min:.0f} to {self.return_max:.0f}."
+            for target in targets
+            if not self.return_min - reach <= target <= self.return_max + reach
+        ]
 
 
 @dataclass(frozen=True)
@@ -70,10 +81,17 @@ class RunInfo:
     dataset: str
     """What was read, in words."""
     dataset_sha256: str
-    """Digest of the rewards and episode ends that were trained on."""
+    """Digest of the arrays that were trained on."""
     cards: dict[str, str | None]
     """Names of the environment and dataset cards."""
     versions: dict[str, str]
+
+
+def run_folder(config: TrainConfig, data: Trajectories) -> Path:
+    """Where a run is to be written: `--out`, else a folder in `runs` that is named after what is trained, and when."""
+    if config.out is not None:
+        return Path(config.out)
+    return Path("runs") / f"{data.name}__{config.encoder}__{config.seed}__{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def create_run(folder: Path, info: RunInfo) -> None:
@@ -94,41 +112,43 @@ def read_run(folder: Path) -> RunInfo:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise CheckpointError(f"{folder} is not a run folder: it has no config.json.") from error
+        what = "is not a run folder: it has no config.json" if folder.is_dir() else "does not exist"
+        raise CheckpointError(f"{folder} {what}. Expected a folder that `decision-minrnn train` wrote.") from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged: {error}.") from error
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise CheckpointError(f"{path} is not of format {FORMAT}, which this version reads.")
     try:
-        task = content["task"]
-        reference = task["reference"]
-        return RunInfo(
-            train=from_dict(content["train"], TrainConfig, str(path)),
-            model=from_dict(content["model"], ModelConfig, str(path)),
-            task=Task(
-                **{
-                    **task,
-                    "targets": tuple(task["targets"]),
-                    "reference": reference and card_from_dict(reference, Reference, str(path)),
-                }
-            ),
-            dataset=content["dataset"],
-            dataset_sha256=content["dataset_sha256"],
-            cards=content["cards"],
-            versions=content["versions"],
-        )
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is damaged: {error} is missing or of the wrong kind.") from error
+        return record_from_dict(content, RunInfo, str(path))
+    except ConfigError as error:
+        raise CheckpointError(f"{error} The file is damaged, or was written by another version.") from error
 
 
-def new_info(config: TrainConfig, model: ModelConfig, data: Trajectories, digest: str) -> RunInfo:
+def read_evaluation(folder: Path) -> Evaluation:
+    """The `evaluation.json` of a run; raises `CheckpointError` if there is none, or it is damaged."""
+    path = folder / "evaluation.json"
+    try:
+        return record_from_dict(json.loads(path.read_text(encoding="utf-8")), Evaluation, str(path))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}. `decision-minrnn evaluate` writes it anew.") from error
+
+
+def dataset_digest(data: Trajectories) -> str:
+    """SHA-256 of everything in a dataset that training depends on."""
+    digest = hashlib.sha256()
+    for array in (data.observations, data.actions, data.rewards, data.offsets):
+        digest.update(np.ravel(array).data)
+    return digest.hexdigest()
+
+
+def new_info(config: TrainConfig, model: ModelConfig, data: Trajectories) -> RunInfo:
     """What a run that starts now records of itself."""
     return RunInfo(
         train=config,
         model=model,
         task=Task.of(data, config.targets),
         dataset=data.source,
-        dataset_sha256=digest,
+        dataset_sha256=dataset_digest(data),
         cards={"env": data.env.name if data.env else None, "dataset": data.card_name},
         versions=versions(),
     )
@@ -138,9 +158,9 @@ def choose_checkpoint(folder: Path, update: int | None = None) -> Path:
     """The checkpoint of an update, by default the last."""
     if update is None:
         return latest_checkpoint(folder)
-    folders = {int(path.name.removeprefix("update-")): path for path in checkpoint_folders(folder)}
+    folders = {update_of(path): path for path in checkpoint_folders(folder)}
     if update not in folders:
-        raise UnknownNameError("checkpoint", str(update), [str(known) for known in sorted(folders)])
+        raise UnknownNameError("checkpoint", str(update), map(str, folders))
     return folders[update]
 
 
@@ -158,7 +178,4 @@ def load_policy(
     Raises:
         CheckpointError: no run or checkpoint there, a damaged one, or one of another version.
     """
-    folder = Path(run)
-    if not folder.is_dir():
-        raise CheckpointError(f"there is no run folder {folder}.")
-    return Policy(load_model(choose_checkpoint(folder, checkpoint)), memory, context)
+    return Policy(load_model(choose_checkpoint(Path(run), checkpoint)), memory, context)

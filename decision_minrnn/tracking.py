@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,51 +16,73 @@ from decision_minrnn.files import write_text_atomically
 class Tracker:
     """Writes scalars of one run; a resumed run goes on where its checkpoint was, without a gap or a double."""
 
-    def __init__(self, folder: Path, resumed_at: int = 0) -> None:
-        """`resumed_at` is the update of the checkpoint that training goes on from; what was logged after it is dropped."""
+    def __init__(self, folder: Path, resumed_at: int | None = None) -> None:
+        """`resumed_at` is the update that a run is resumed from; what was logged after it is dropped."""
         # imported here: TensorBoard takes a second, and only a training run needs it
         from torch.utils.tensorboard import SummaryWriter
 
-        self._path = folder / "metrics.jsonl"
-        kept = [line for line in self.rows() if line["update"] <= resumed_at] if resumed_at else []
-        write_text_atomically(self._path, "".join(json.dumps(row) + "\n" for row in kept))
-        self._file = self._path.open("a", encoding="utf-8")
-        self._writer = SummaryWriter(str(folder), purge_step=resumed_at + 1 if resumed_at else None)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """What `metrics.jsonl` holds so far; a line that a crash cut short is left out."""
-        if not self._path.exists():
-            return []
-        rows = []
-        for line in self._path.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                continue
-        return rows
+        kept = [] if resumed_at is None else [row for row in read_metrics(folder) if row["update"] <= resumed_at]
+        write_text_atomically(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+        self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        self._writer = SummaryWriter(str(folder), purge_step=resumed_at)
+        # events up to a checkpoint are on the disk, those at its own update may be or not: they are written again
+        for row in kept:
+            if row["update"] == resumed_at:
+                self._events(row["update"], row)
+        self.evaluated = {row["update"] for row in kept if any(tag.startswith("eval/") for tag in row)}
+        """Updates whose evaluation is written."""
 
     def scalars(self, update: int, values: Mapping[str, float]) -> None:
         """Write one line of metrics; a value that is not finite is written as null."""
         row = {tag: value if math.isfinite(value) else None for tag, value in values.items()}
         self._file.write(json.dumps({"update": update, **row}) + "\n")
         self._file.flush()
-        for tag, value in values.items():
-            self._writer.add_scalar(tag, value, update)
+        self._events(update, row)
 
     def text(self, tag: str, text: str) -> None:
         """Show a text, in Markdown."""
         self._writer.add_text(tag, text)
 
     def hparams(self, settings: Mapping[str, Any], results: Mapping[str, float]) -> None:
-        """Enter the run into TensorBoard's table of hyperparameters, once, at its end."""
+        """Enter the run into TensorBoard's table of hyperparameters, once, at its end.
+
+        `results` names, by their tags, the scalars that the table shows beside the settings.
+        """
         from torch.utils.tensorboard.summary import hparams
 
-        plain = {key: value if isinstance(value, (bool, int, float, str)) else str(value) for key, value in settings.items()}
+        plain = {
+            key: value if isinstance(value, (bool, int, float, str)) else str(value) for key, value in settings.items()
+        }
         # SummaryWriter.add_hparams would open a second run beside this one
         for summary in hparams(plain, dict(results)):
-            self._writer.file_writer.add_summary(summary)
+            self._writer.file_writer.add_summary(summary)  # type: ignore[attr-defined]
+
+    def flush(self) -> None:
+        """Bring everything to the disk, as must be done before a checkpoint that a run may be resumed from."""
+        os.fsync(self._file.fileno())
+        self._writer.flush()
 
     def close(self) -> None:
-        """Flush everything to disk."""
-        self._file.close()
-        self._writer.close()
+        """Bring to the disk what can be, and close the files. What must be there was flushed before."""
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._writer.close()
+
+    def _events(self, update: int, row: Mapping[str, float | None]) -> None:
+        for tag, value in row.items():
+            if tag != "update":
+                self._writer.add_scalar(tag, math.nan if value is None else value, update)
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's `metrics.jsonl`, as far as it is written; a line that a crash cut short is left out."""
+    path = folder / "metrics.jsonl"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    rows = []
+    for line in lines:
+        with suppress(ValueError):
+            row = json.loads(line)
+            if isinstance(row, dict) and "update" in row:
+                rows.append(row)
+    return rows

@@ -33,9 +33,10 @@ FLOORS = (
     ("data", "encoders", "tasks"),
     ("envs", "model"),
     ("checkpoint", "policy", "progress", "tracking"),
-    ("rollout", "runs"),
+    ("learner", "rollout"),
+    ("runs",),
     ("training",),
-    ("sweep",),
+    ("benchmarks", "sweep"),
     ("cli",),
     ("__main__",),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,8 @@ from decision_minrnn.types import Batch
 
 OBSERVATION, ACTION, CONTEXT, WIDTH, LAYERS, BATCH = 11, 3, 20, 128, 3, 64
 ENVIRONMENTS = (1, 10, 100)
+STEPS = 10
+"""Steps of a rollout that are timed as one: they come in a row, with the weights in the cache."""
 BASELINE = "huggingface"
 
 
@@ -61,15 +64,18 @@ def measure_speed(rounds: int = 30, seed: int = 0) -> list[Measurement]:
     parameters = {}
     for name, model in _contestants():
         parameters[name] = sum(p.numel() for p in model.parameters())
-        tasks[name, "update"] = _update(model, batch)
+        tasks[name, "update"] = _update(model.train(), batch)
+        acting = deepcopy(model).eval()
         for count in ENVIRONMENTS:
-            tasks[name, f"step/{count}"] = _step(model, count)
+            tasks[name, f"step/{count}"] = _step(acting, count)
     times: dict[tuple[str, str], list[float]] = {key: [] for key in tasks}
     for _ in range(rounds + 2):
-        for key, task in tasks.items():
+        for (name, what), task in tasks.items():
+            repeats = 1 if what == "update" else STEPS
             began = time.perf_counter()
-            task()
-            times[key].append(1000 * (time.perf_counter() - began))
+            for _ in range(repeats):
+                task()
+            times[name, what].append(1000 * (time.perf_counter() - began) / repeats)
     # the first two rounds warm up
     quartiles = {key: np.percentile(values[2:], (25, 50, 75)) for key, values in times.items()}
     return [
@@ -149,7 +155,6 @@ def _update(model: nn.Module, batch: Batch) -> Callable[[], object]:
     optimizer = build_optimizer(model, TrainConfig("none"))
 
     def update() -> None:
-        model.train()
         predicted, _ = model(batch.returns_to_go, batch.observations, batch.previous_actions)
         loss = action_loss(predicted, batch.actions, batch.mask)
         optimizer.zero_grad()
@@ -170,16 +175,11 @@ def _step(model: nn.Module, count: int) -> Callable[[], object]:
         policy.reset(count, 0.0)
         observations, rewards = np.zeros((count, OBSERVATION), np.float32), np.zeros(count, np.float32)
 
-        def carried() -> object:
-            model.eval()
-            return policy.act(observations, rewards)
-
-        return carried
+        return lambda: policy.act(observations, rewards)
     window = torch.zeros(count, CONTEXT), torch.zeros(count, CONTEXT, OBSERVATION), torch.zeros(count, CONTEXT, ACTION)
 
-    @torch.no_grad()
-    def fed_again() -> object:
-        model.eval()
+    @torch.inference_mode()
+    def feed_again() -> object:
         return model(*window)
 
-    return fed_again
+    return feed_again

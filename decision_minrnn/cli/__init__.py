@@ -1,22 +1,24 @@
 """The command line: `decision-minrnn COMMAND ...`, one module here for each command.
 
-Exit codes: 0 done; 1 an error that the message explains; 2 a command line that cannot be understood; 130 and 143 stopped
-by Ctrl-C or SIGTERM after saving.
+Exit codes: 0 done; 1 an error that the message explains; 2 a command line that cannot be understood; 130 and 143
+stopped by Ctrl-C or SIGTERM after saving.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import version
 
 from decision_minrnn.errors import DecisionMinRNNError, UnknownNameError
+from decision_minrnn.versions import versions
 
 COMMANDS = {
     "train": "train a policy and evaluate it, or resume a run",
     "evaluate": "roll a trained policy out and print its scores",
     "data": "list and describe datasets",
+    "benchmark": "measure speed on this machine",
 }
 
 
@@ -27,26 +29,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_help())
         return 0
     if command == "--version":
-        print(f"decision-minrnn {version('decision-minrnn')}")
+        print(f"decision-minrnn {versions().get('decision-minrnn', '(not installed)')}")
         return 0
+    if command not in COMMANDS:
+        return _fail(UnknownNameError("command", command, COMMANDS), 2)
     try:
-        if command not in COMMANDS:
-            raise UnknownNameError("command", command, COMMANDS)
         import_module(f"decision_minrnn.cli.{command}").main(rest)
-    except UnknownNameError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if command not in COMMANDS else 1
+        sys.stdout.flush()
     except DecisionMinRNNError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
+        return _fail(error, getattr(error, "exit_code", 1))
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        return _fail("interrupted", 130)
     except BrokenPipeError:
-        # the reader of a pipe went away, as `head` does
-        sys.stderr.close()
+        # the reader of a pipe went away, as `head` does; Python would complain of it once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}", 1)
+    except SystemExit as stop:
+        # how a parser ends: 0 after --help, 2 for what it cannot understand
+        return stop.code if isinstance(stop.code, int) else 2
     return 0
+
+
+def _fail(error: object, code: int) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return code
 
 
 def _help() -> str:

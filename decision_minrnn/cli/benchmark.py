@@ -44,10 +44,10 @@ def speed(rounds: int = 30, threads: int | None = None, json: str | None = None)
         caption="in brackets: how many times faster than huggingface",
     )
     whats = list(dict.fromkeys(measurement.what for measurement in measurements))
-    for column in ("contestant", "parameters", *whats):
+    for column in ("contestant", "weights", *whats):
         table.add_column(column, justify="left" if column == "contestant" else "right", no_wrap=True)
     for name in dict.fromkeys(measurement.contestant for measurement in measurements):
         own = {measurement.what: measurement for measurement in measurements if measurement.contestant == name}
-        cells = (f"{own[what].median_ms:.2f} ({own[what].ratio:.1f})" for what in whats)
-        table.add_row(name, f"{next(iter(own.values())).parameters:,}", *cells)
+        cells = (f"{own[what].median_ms:.3g} ({own[what].ratio:.1f})" for what in whats)
+        table.add_row(name, f"{next(iter(own.values())).parameters // 1000}k", *cells)
     Console().print(table)

@@ -9,11 +9,9 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from decision_minrnn.config import Memory
+from decision_minrnn.config import EVALUATION_SEED, Memory
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.files import write_json
-
-EVALUATION_SEED = 10_000
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -51,38 +49,41 @@ def evaluate(
         json: File to write the result to as well; - prints it, and nothing else, to the standard output.
     """
     from decision_minrnn.cli.tables import evaluation_table
+    from decision_minrnn.progress import Progress
     from decision_minrnn.rollout import evaluate as evaluate_policy
-    from decision_minrnn.runs import choose_checkpoint, load_policy, read_run
+    from decision_minrnn.runs import choose_checkpoint, load_policy, read_run, update_of
 
     folder = Path(run)
+    if json not in (None, "-") and not Path(json).parent.is_dir():
+        raise ConfigError(f"--json {json}: there is no folder {Path(json).parent}.")
     info = read_run(folder)
-    chosen = choose_checkpoint(folder, checkpoint)
-    policy = load_policy(folder, memory=memory, context=context, checkpoint=checkpoint)
+    # chosen once: the run may write another checkpoint in the meantime
+    update = update_of(choose_checkpoint(folder, checkpoint))
+    policy = load_policy(folder, memory=memory, context=context, checkpoint=update)
     env_id = env or info.task.env_id
     if env_id is None:
         raise ConfigError(f"{folder} does not say its environment. Name a gymnasium id with --env.")
     targets = targets or info.task.targets
     console = Console(stderr=json == "-")
-    for target in info.task.far_targets(targets):
-        console.print(
-            f"warning: target {target:g} is far outside the returns of the data, "
-            f"{info.task.return_min:.0f} to {info.task.return_max:.0f}.",
-            style="yellow",
-        )
-    update = int(chosen.name.removeprefix("update-"))
-    evaluation = evaluate_policy(
-        policy,
-        env_id,
-        targets,
-        episodes=episodes,
-        seed=seed,
-        reference=info.task.reference,
-        reference_name=info.task.reference_name,
-        environments=environments,
-        checkpoint=f"{'last' if checkpoint is None else 'chosen'}, update {update} of {info.train.updates}",
-    )
-    write_json(folder / "evaluation.json", evaluation.to_dict())
+    with Progress(console) as progress:
+        for warning in info.task.target_warnings(targets):
+            progress.message(warning, style="yellow")
+        with progress.episodes(episodes * len(targets)) as bar:
+            evaluation = evaluate_policy(
+                policy,
+                env_id,
+                targets,
+                episodes=episodes,
+                seed=seed,
+                reference=info.task.reference,
+                reference_name=info.task.reference_name,
+                environments=environments,
+                checkpoint=f"{'last' if checkpoint is None else 'chosen'}, update {update} of {info.train.updates}",
+                on_episode=lambda episode: bar.advance(f"return {episode.episode_return:.0f}"),
+            )
+    # shown before it is written: the folder may be one that cannot be written to
     if json != "-":
         console.print(evaluation_table(evaluation))
     if json is not None:
         write_json(json, evaluation.to_dict())
+    write_json(folder / "evaluation.json", evaluation.to_dict())

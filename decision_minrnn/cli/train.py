@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,14 @@ from decision_minrnn.config import TrainConfig
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
-    resuming = any(argument.split("=")[0] == "--resume" for argument in arguments)
+    resuming = any(argument.partition("=")[0] == "--resume" for argument in arguments)
+    if resuming and len(arguments) > (2 if "--resume" in arguments else 1) and not {"-h", "--help"} & set(arguments):
+        print(
+            "error: --resume takes the folder of a run and nothing else: the run goes on with its own settings, "
+            "which its config.json holds.",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
     tyro.cli(_resume if resuming else _train, prog="decision-minrnn train", args=arguments, registry=_registry())
 
 
@@ -47,8 +55,9 @@ def _conclude(run: Any, console: Console) -> None:
     if run.evaluation:
         console.print(evaluation_table(run.evaluation))
     console.print(f"run folder: {run.folder}", markup=False, highlight=False, soft_wrap=True)
-    console.print("watch it:   tensorboard --logdir runs" if str(run.folder).startswith("runs") else
-                  f"watch it:   tensorboard --logdir {run.folder}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"watch it:   tensorboard --logdir {run.folder.parent}", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def _registry() -> tyro.constructors.ConstructorRegistry:

@@ -1,0 +1,80 @@
+"""What the README shows works: its Python blocks, and the flags of its commands."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from decision_minrnn.cli import main
+from decision_minrnn.config import ModelConfig
+from decision_minrnn.encoders import base, build_encoder
+from decision_minrnn.model import DecisionModel
+from decision_minrnn.policy import Policy
+
+README = Path(__file__).parents[1] / "README.md"
+pytestmark = pytest.mark.skipif(not README.exists(), reason="the README is in the repository, not in the wheel")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture
+def shown_encoder() -> Iterator[None]:
+    (code,) = (block for block in blocks("python") if "register_layer" in block)
+    before = dict(base._LAYERS)
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    yield
+    base._LAYERS.clear()
+    base._LAYERS.update(before)
+
+
+def test_the_shown_encoder_steps_as_it_trains(shown_encoder: None) -> None:
+    torch.manual_seed(0)
+    encoder = build_encoder("average", 4, 2, rate=0.1).eval()
+    x = torch.randn(3, 7, 4)
+    reset = torch.zeros(3, 7, dtype=torch.bool)
+    reset[1, 4] = True
+    expected, _ = encoder(x, reset=reset)
+    state, initial = encoder.initial_state(3), encoder.initial_state(3)
+    for t in range(7):
+        y, state = encoder.step(x[:, t], base.reset_rows(state, initial, reset[:, t]))
+        torch.testing.assert_close(y, expected[:, t])
+
+
+def test_the_first_block_acts(monkeypatch: pytest.MonkeyPatch) -> None:
+    import decision_minrnn as dm
+
+    class Run:
+        policy = Policy(DecisionModel(ModelConfig(11, 3, (-1.0,) * 3, (1.0,) * 3, width=8, layers=1)))
+
+    settings = []
+    monkeypatch.setattr(dm, "train", lambda config, data: settings.append((config, data)) or Run(), raising=False)
+    code = next(block for block in blocks("python") if "dm.train" in block)
+    names = {"observation": np.zeros(11, np.float32)}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["action"].shape == (1, 3)
+    config, data = settings[0]
+    assert (config.updates, data.steps) == (3000, 80_342)
+
+
+COMMANDS = [
+    line.split("#")[0].split()[1:]
+    for block in (blocks("sh") if README.exists() else [])
+    for line in block.splitlines()
+    if line.startswith("decision-minrnn ")
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_shown_flags_exist(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    command = words[: 2 if words[0] in ("data", "benchmark") else 1]
+    flags = [word for word in words if word.startswith("--")]
+    with contextlib.suppress(SystemExit):
+        main([*command, "--help", *(["--resume"] if "--resume" in flags else [])])
+    known = capsys.readouterr().out
+    assert [flag for flag in flags if flag not in known] == []
