@@ -1,8 +1,8 @@
 """How long an update and a step of a rollout take, beside HuggingFace's `DecisionTransformerModel` of the same size.
 
-All contestants run in one process, in turn, round after round, so that whatever else the machine does meets all of them;
-each figure is the median over rounds. The sizes are Decision Transformer's: windows of 20 steps, width 128, 3 layers,
-batches of 64, Hopper's observations and actions, float32, dropout 0.1, AdamW with the gradient's norm clipped.
+All contestants run in one process, in turn, round after round, so that whatever else the machine does meets all of
+them; each figure is the median over rounds. The sizes are Decision Transformer's: rows of 20 steps, width 128, 3
+layers, batches of 64, Hopper's observations and actions, float32, dropout 0.1, AdamW with a clipped gradient norm.
 """
 
 from __future__ import annotations
@@ -122,6 +122,8 @@ class _HuggingFace(nn.Module):
             n_head=1,
             n_inner=4 * WIDTH,
             max_ep_len=1000,
+            bos_token_id=0,
+            eos_token_id=0,
         )
         self.model = DecisionTransformerModel(config)
 

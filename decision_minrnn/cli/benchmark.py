@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import tyro
 from rich.console import Console
@@ -24,11 +25,9 @@ def speed(rounds: int = 30, threads: int | None = None, json: str | None = None)
         threads: CPU threads for tensor operations; by default PyTorch's own choice.
         json: File to write the result to as well; - prints it, and nothing else, to the standard output.
     """
-    from dataclasses import asdict
-
     import torch
 
-    from decision_minrnn.benchmarks.speed import measure_speed
+    from decision_minrnn.benchmarks.speed import BASELINE, measure_speed
     from decision_minrnn.versions import versions
 
     if threads is not None:
@@ -39,15 +38,13 @@ def speed(rounds: int = 30, threads: int | None = None, json: str | None = None)
         write_json(json, {"threads": torch.get_num_threads(), "versions": versions(), "measurements": rows})
     if json == "-":
         return
-    table = Table(
-        title=f"median ms ({torch.get_num_threads()} threads, torch {torch.__version__})",
-        caption="in brackets: how many times faster than huggingface",
-    )
+    print(f"median ms, in brackets how many times faster than {BASELINE}; {torch.get_num_threads()} threads")
+    table = Table(box=None, padding=(0, 2, 0, 0))
     whats = list(dict.fromkeys(measurement.what for measurement in measurements))
-    for column in ("contestant", "weights", *whats):
-        table.add_column(column, justify="left" if column == "contestant" else "right", no_wrap=True)
+    for column in ("contestant", "parameters", *whats):
+        table.add_column(column, justify="left" if column == "contestant" else "right", overflow="fold")
     for name in dict.fromkeys(measurement.contestant for measurement in measurements):
         own = {measurement.what: measurement for measurement in measurements if measurement.contestant == name}
         cells = (f"{own[what].median_ms:.3g} ({own[what].ratio:.1f})" for what in whats)
-        table.add_row(name, f"{next(iter(own.values())).parameters // 1000}k", *cells)
+        table.add_row(name, f"{own['update'].parameters:,}", *cells)
     Console().print(table)
