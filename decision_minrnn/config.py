@@ -149,8 +149,8 @@ class TrainConfig:
             self._require(name, 0 < getattr(self, name) < inf, "a number above 0")
         self._require("weight_decay", 0 <= self.weight_decay < inf, "a number of at least 0")
         self._require("dropout", 0 <= self.dropout < 1, "a probability from 0 to below 1")
-        for name, choices in (("tokens", get_args(Tokens)), ("precision", get_args(Precision))):
-            self._require(name, getattr(self, name) in choices, " or ".join(choices))
+        for name, choices in (("tokens", Tokens), ("sampling", Sampling), ("precision", Precision)):
+            self._require(name, getattr(self, name) in get_args(choices), " or ".join(get_args(choices)))
         is_steps = isinstance(self.context, int) and self.context >= 1
         self._require("context", is_steps or self.context == "episode", "a number of steps or episode")
         self._require("threads", self.threads is None or self.threads >= 1, "a whole number of at least 1")

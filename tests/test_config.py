@@ -42,6 +42,7 @@ def test_defaults_are_the_protocol_adapted_by_measurement() -> None:
         *(("targets", value) for value in ((3600.0, NAN), (INF,))),
         ("tokens", "mixed"),
         ("precision", "float16"),
+        ("sampling", "episodes"),
     ],
 )
 def test_a_bad_value_is_refused_by_its_flag(name: str, value: Any) -> None:
