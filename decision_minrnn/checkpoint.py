@@ -23,6 +23,7 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from decision_minrnn.config import ModelConfig, from_dict, to_dict
@@ -124,7 +125,9 @@ def load_model(checkpoint: Path) -> DecisionModel:
     try:
         with safetensors.safe_open(path, "pt") as file:
             config = from_dict(json.loads((file.metadata() or {})["model"]), ModelConfig, str(path))
-        model = DecisionModel(config)
+        with torch.random.fork_rng([]):
+            # whose initial weights are random: loading draws nothing from the caller's generator
+            model = DecisionModel(config)
         model.load_state_dict(safetensors.torch.load_file(path))
     except (KeyError, ValueError, RuntimeError, ConfigError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path} does not hold a model of this version: {error}") from error
@@ -135,7 +138,11 @@ def load_training_state(checkpoint: Path) -> TrainingState:
     """What training goes on from. Raises as `load_model`."""
     about = _read_about(checkpoint)
     path = _verified(checkpoint, "training.safetensors", about)
-    return TrainingState(about["update"], safetensors.torch.load_file(path), about["sampler"])
+    try:
+        tensors = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"{path} does not hold a training state: {error}. {_remedy(checkpoint)}") from error
+    return TrainingState(about["update"], tensors, about["sampler"])
 
 
 def _hidden(folder: Path) -> Path:
@@ -170,7 +177,7 @@ def _read_about(checkpoint: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise CheckpointError(f"{checkpoint} is not a checkpoint: it has no checkpoint.json.") from error
+        raise CheckpointError(f"{checkpoint} is damaged: it has no checkpoint.json. {_remedy(checkpoint)}") from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged: {error}. {_remedy(checkpoint)}") from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:

@@ -39,7 +39,7 @@ class ModelConfig:
     """Merged tokens: whether a token holds the action before it."""
     return_scale: float = 1000.0
     """Returns-to-go are divided by this."""
-    context: int | None = 20
+    context: int | None = 64
     """Steps in a training window, which `window` and `reset` memory use; None: trained on whole episodes."""
 
 
@@ -80,16 +80,16 @@ class TrainConfig:
     updates: int = 10_000
     """Updates to train for."""
 
-    batch_size: int = 64
-    """Sequences in a batch."""
+    batch_size: int = 20
+    """Rows in a batch."""
 
-    sampling: Sampling = "streams"
-    """`streams`: every row of a batch goes on where it was in the batch before, through packed episodes, with the state
-    carried. `windows`: rows start anywhere and afresh (Decision Transformer's protocol)."""
+    sampling: Sampling = "windows"
+    """`windows`: every row of a batch starts anywhere and afresh (Decision Transformer's protocol). `streams`: it goes
+    on where it was in the batch before, through packed episodes, with the state carried."""
 
-    context: int | Literal["episode"] = 20
-    """Steps in a row of a batch, or `episode`: as many as the longest episode has. Gradients do not reach further
-    back."""
+    context: int | Literal["episode"] = 64
+    """Steps in a row of a batch, or `episode`: streams with as many as the longest episode has. Gradients do not reach
+    further back."""
 
     learning_rate: float = 1e-3
     """Peak learning rate of AdamW."""

@@ -66,8 +66,10 @@ class Learner:
     def __init__(self, model: DecisionModel, data: Trajectories, config: TrainConfig) -> None:
         self.model, self.config = model, config
         self.device = model.head.weight.device
-        context = int(data.lengths.max()) if config.context == "episode" else config.context
-        self.sampler = Sampler(data, config.batch_size, context, config.seed, config.sampling)
+        if config.context == "episode":
+            self.sampler = Sampler(data, config.batch_size, int(data.lengths.max()), config.seed, "streams")
+        else:
+            self.sampler = Sampler(data, config.batch_size, config.context, config.seed, config.sampling)
         self.carried: State | None = None
         """What the streams carry from batch to batch."""
         self.optimizer = build_optimizer(model, config)
@@ -93,7 +95,7 @@ class Learner:
         if not (math.isfinite(step.loss) and math.isfinite(step.gradient_norm)):
             raise NotFiniteError(step, batch)
         self.optimizer.step()
-        if self.config.sampling == "streams":
+        if self.sampler.sampling == "streams":
             self.carried = tuple(tensor.detach() for tensor in state)
         self.update += 1
         return step
@@ -116,7 +118,7 @@ class Learner:
         try:
             self.sampler.restore(state.sampler)
             restore_optimizer(self.model, self.optimizer, state.tensors)
-            if self.config.sampling == "streams":
+            if self.sampler.sampling == "streams":
                 count = len(self.model.initial_state(1))
                 self.carried = tuple(state.tensors[f"carried/{index}"].to(self.device) for index in range(count))
             torch.set_rng_state(state.tensors["generator/cpu"])

@@ -16,15 +16,18 @@ from decision_minrnn.files import write_text_atomically
 class Tracker:
     """Writes scalars of one run; a resumed run goes on where its checkpoint was, without a gap or a double."""
 
-    def __init__(self, folder: Path, resumed_at: int | None = None) -> None:
-        """`resumed_at` is the update that a run is resumed from; what was logged after it is dropped."""
+    def __init__(self, folder: Path, resumed_at: int = 0) -> None:
+        """`resumed_at` is the update that a run goes on from; what was logged after it is dropped."""
         # imported here: TensorBoard takes a second, and only a training run needs it
         from torch.utils.tensorboard import SummaryWriter
 
-        kept = [] if resumed_at is None else [row for row in read_metrics(folder) if row["update"] <= resumed_at]
+        kept = [row for row in read_metrics(folder) if row["update"] <= resumed_at]
+        if not resumed_at:
+            for left in folder.glob("events.out.tfevents.*"):
+                left.unlink()
         write_text_atomically(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
         self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
-        self._writer = SummaryWriter(str(folder), purge_step=resumed_at)
+        self._writer = SummaryWriter(str(folder), purge_step=resumed_at or None)
         # events up to a checkpoint are on the disk, those at its own update may be or not: they are written again
         for row in kept:
             if row["update"] == resumed_at:

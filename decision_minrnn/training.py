@@ -1,8 +1,9 @@
 """Training: a dataset in, a run folder out. What one update does is in `learner`; when what is written, is here.
 
 The protocol is Decision Transformer's (Chen et al. 2021, appendix A): AdamW, linear warm-up, clipped gradient norm,
-windows of 20 steps, observations standardised. What differs was chosen by measurement: a higher learning rate that
-falls along a cosine, and fewer updates.
+windows of steps, observations standardised. What differs was chosen by measurement: longer windows and fewer of them,
+since a state that is carried on has to be one that training has shown; a higher learning rate that falls along a
+cosine; fewer updates.
 """
 
 from __future__ import annotations
@@ -73,12 +74,12 @@ def train(config: TrainConfig, data: Trajectories | None = None, *, console: Con
     data = load_dataset(config.dataset, env=config.env) if data is None else data
     device = _device(config.device)
     with _seeded(config, device):
-        model = build_model(config, data).to(device)
-        info = new_info(config, model.config, data)
+        learner = Learner(build_model(config, data).to(device), data, config)
+        info = new_info(config, learner.model.config, data)
         _check_evaluation(info)
         folder = run_folder(config, data)
         create_run(folder, info)
-        return _Training(folder, info, Learner(model, data, config), console or Console(quiet=True)).run()
+        return _Training(folder, info, learner, console or Console(quiet=True)).run()
 
 
 def resume(folder: str | Path, data: Trajectories | None = None, *, console: Console | None = None) -> Run:
@@ -107,20 +108,19 @@ def resume(folder: str | Path, data: Trajectories | None = None, *, console: Con
         learner = Learner(model.to(device), data, info.train)
         if state:
             learner.restore(state)
-        return _Training(folder, info, learner, console, resumed=True).run()
+        return _Training(folder, info, learner, console).run()
 
 
 class _Training:
     """One run, from its first or a later update to its end."""
 
-    def __init__(self, folder: Path, info: RunInfo, learner: Learner, console: Console, resumed: bool = False) -> None:
+    def __init__(self, folder: Path, info: RunInfo, learner: Learner, console: Console) -> None:
         self.folder, self.info, self.config, self.learner = folder, info, info.train, learner
-        self.console, self.resumed = console, resumed
-        self.interruption = Interruption()
+        self.console, self.interruption = console, Interruption()
         self.steps: list[Step] = []
         """Since the last line of metrics."""
         self.logged_time = time.perf_counter()
-        self.saved_at = learner.update if resumed else 0
+        self.saved_at = learner.update
 
     @property
     def update(self) -> int:
@@ -131,7 +131,7 @@ class _Training:
         """Train to the end and evaluate."""
         try:
             with self.interruption, Progress(self.console) as self.progress:
-                self.tracker = Tracker(self.folder, self.update if self.resumed else None)
+                self.tracker = Tracker(self.folder, self.update)
                 try:
                     self.announce()
                     with self.progress.updates(self.config.updates, self.update) as self.bar:
@@ -154,7 +154,7 @@ class _Training:
             f"model     {config.encoder}, {config.tokens} tokens, width {config.width}, {config.layers} layers: "
             f"{parameters:,} parameters"
         )
-        tell(f"run       {self.folder}" + (f", from update {self.update}" if self.resumed else ""))
+        tell(f"run       {self.folder}" + (f", from update {self.update}" if self.update else ""))
         if config.evaluate or config.evaluate_every:
             for warning in self.info.task.target_warnings(self.info.task.targets):
                 tell(warning, style="yellow")
@@ -173,11 +173,13 @@ class _Training:
             except NotFiniteError as error:
                 self.fail(error)
             last = self.update == config.updates
-            if last or self.update % config.checkpoint_every == 0 or self.interruption.signal_number:
+            # asked once: a signal that comes from here on is noticed after the next update
+            stopping = self.interruption.signal_number is not None and not last
+            if stopping or last or self.update % config.checkpoint_every == 0:
                 self.save()
             elif self.update % config.log_every == 0:
                 self.log()
-            if self.interruption.signal_number and not last:
+            if stopping:
                 self.stop()
 
     def finish(self) -> Evaluation | None:

@@ -16,7 +16,9 @@ from decision_minrnn.config import TrainConfig
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
     resuming = any(argument.partition("=")[0] == "--resume" for argument in arguments)
-    if resuming and len(arguments) > (2 if "--resume" in arguments else 1) and not {"-h", "--help"} & set(arguments):
+    if resuming and {"-h", "--help"} & set(arguments):
+        arguments = ["--help"]
+    elif resuming and len(arguments) > (2 if "--resume" in arguments else 1):
         print(
             "error: --resume takes the folder of a run and nothing else: the run goes on with its own settings, "
             "which its config.json holds.",

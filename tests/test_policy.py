@@ -1,0 +1,147 @@
+"""`Policy`: what it feeds the model, and that each memory is the model's forward pass over what it remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import constant_model, random_model
+
+from decision_minrnn.errors import ConfigError
+from decision_minrnn.model import DecisionModel
+from decision_minrnn.policy import Policy
+
+B, T, CONTEXT = 3, 11, 4
+TARGETS = np.array([40.0, 20.0, 60.0], np.float32)
+RESTARTS = {5: 1, 7: 0}
+"""Which row starts a new episode at which step."""
+
+
+class Inputs:
+    """What the model is given at each step."""
+
+    def __init__(self, model: DecisionModel, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.returns: list[list[float]] = []
+        self.previous: list[list[float]] = []
+        step = model.step
+
+        def spy(returns: Any, observations: Any, previous: Any, *rest: Any) -> Any:
+            self.returns.append(returns.tolist())
+            self.previous.append(previous[:, 0].tolist())
+            return step(returns, observations, previous, *rest)
+
+        monkeypatch.setattr(model, "step", spy)
+
+
+def test_the_target_falls_by_the_rewards_and_the_last_action_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = constant_model(0.5)
+    policy, inputs = Policy(model), Inputs(model, monkeypatch)
+    seen = np.zeros((2, 2), np.float32)
+    policy.reset(2, [10.0, 20.0])
+    np.testing.assert_allclose(policy.act(seen), [[0.5], [0.5]], atol=1e-6)
+    policy.act(seen, np.array([1.0, 2.0]))
+    policy.restart(np.array([False, True]), 50.0)
+    policy.act(seen, np.array([3.0, 99.0]))
+    policy.act(seen, np.array([4.0, 5.0]))
+    assert inputs.returns == [[10, 20], [9, 18], [6, 50], [2, 45]]
+    np.testing.assert_allclose(inputs.previous, [[0, 0], [0.5, 0.5], [0.5, 0], [0.5, 0.5]], atol=1e-6)
+
+
+@pytest.mark.parametrize("encoder", ["mingru", "minlstm"])
+@pytest.mark.parametrize("tokens", ["merged", "interleaved"])
+@pytest.mark.parametrize("memory", ["carried", "window", "reset"])
+def test_every_memory_is_a_forward_pass(memory: Any, tokens: str, encoder: str) -> None:
+    model = random_model(tokens=tokens, encoder=encoder, layers=2, encoder_options={"convolution": 4})
+    generator = np.random.default_rng(0)
+    observations = generator.standard_normal((T, B, 2)).astype(np.float32)
+    rewards = generator.uniform(0, 5, (T, B)).astype(np.float32)
+    policy = Policy(model, memory)
+    policy.reset(B, TARGETS)
+    acted = np.empty((T, B, 1), np.float32)
+    for t in range(T):
+        if t in RESTARTS:
+            policy.restart(np.arange(B) == RESTARTS[t], 33.0)
+        acted[t] = policy.act(observations[t], None if t == 0 else rewards[t - 1])
+    for row in range(B):
+        for first, end, target in episodes_of(row):
+            steps = slice(first, end)
+            to_go = target - np.concatenate([[0], np.cumsum(rewards[steps, row])[:-1]])
+            previous = np.concatenate([np.zeros((1, 1)), acted[steps, row][:-1]])
+            inputs = [
+                torch.tensor(values[None], dtype=torch.float32)
+                for values in (to_go, observations[steps, row], previous)
+            ]
+            for age in range(end - first):
+                start = {"carried": 0, "window": max(0, age + 1 - CONTEXT), "reset": age - age % CONTEXT}[memory]
+                with torch.no_grad():
+                    expected, _ = model(*(values[:, start : age + 1] for values in inputs))
+                np.testing.assert_allclose(acted[first + age, row], expected[0, -1], atol=1e-5)
+
+
+def episodes_of(row: int) -> Iterator[tuple[int, int, float]]:
+    """First step, end and target of the row's episodes."""
+    starts = [0, *(step for step, which in RESTARTS.items() if which == row)]
+    targets = [float(TARGETS[row]), 33.0]
+    return zip(starts, [*starts[1:], T], targets, strict=False)
+
+
+def test_an_episode_does_not_feel_its_neighbour_restart() -> None:
+    model = random_model()
+    observations = np.random.default_rng(0).standard_normal((6, 2, 2)).astype(np.float32)
+    acted = []
+    for restarting in (False, True):
+        policy = Policy(model)
+        policy.reset(2, 10.0)
+        for step, seen in enumerate(observations):
+            if restarting and step == 3:
+                policy.restart(np.array([False, True]), 10.0)
+            actions = policy.act(seen, np.ones(2))
+        acted.append(actions)
+    assert acted[0][0] == acted[1][0]
+    assert acted[0][1] != acted[1][1]
+
+
+def test_a_context_of_its_own() -> None:
+    model = random_model(context=None)
+    with pytest.raises(ConfigError, match="memory window needs a context of at least 1 step"):
+        Policy(model, "window")
+    assert Policy(model, "window", context=3).context == 3
+    assert Policy(random_model(), "window").context == CONTEXT
+    with pytest.raises(ConfigError, match="at least 1"):
+        Policy(model, "reset", context=0)
+
+
+def test_an_unknown_memory_is_refused() -> None:
+    with pytest.raises(ConfigError, match="carried, window, reset, got 'all'"):
+        Policy(random_model(), "all")  # type: ignore[arg-type]
+
+
+def test_arguments_that_do_not_fit() -> None:
+    policy = Policy(random_model())
+    policy.reset(2, 10.0)
+    seen = np.zeros((2, 2))
+    with pytest.raises(ValueError, match=r"observations of shape \(2, 2\), got \(3, 2\)"):
+        policy.act(np.zeros((3, 2)))
+    with pytest.raises(ValueError, match=r"observations of shape \(2, 2\), got \(2, 5\)"):
+        policy.act(np.zeros((2, 5)))
+    with pytest.raises(ValueError, match=r"rewards of shape \(2,\), got \(2, 1\)"):
+        policy.act(seen, np.zeros((2, 1)))
+    policy.act(seen)
+    with pytest.raises(ValueError, match="only the first step of an episode has none"):
+        policy.act(seen)
+    with pytest.raises(ValueError, match=r"expects 2 marks, got an array of shape \(3,\)"):
+        policy.restart(np.ones(3, bool), 1.0)
+
+
+def test_acting_leaves_no_trace_in_the_model() -> None:
+    model = random_model().train()
+    policy = Policy(model)
+    assert not model.training
+    policy.reset(1, 1.0)
+    before = torch.get_rng_state()
+    policy.act(np.zeros((1, 2)))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(parameter.grad is None for parameter in model.parameters())
