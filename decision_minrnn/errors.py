@@ -27,7 +27,9 @@ class UnknownNameError(DecisionMinRNNError, ValueError):
         message = f"unknown {kind} '{name}'."
         if near:
             message += f" Did you mean {' or '.join(near)}?"
-        message += f" Known: {', '.join(names) or 'none'}."
+        # gymnasium knows hundreds of environments: a list as long as that hides what is near
+        if not near or len(names) <= 40:
+            message += f" Known: {', '.join(names) or 'none'}."
         if advice:
             message += f" {advice}"
         super().__init__(message)
