@@ -24,7 +24,7 @@ def test_defaults_are_the_protocol_adapted_by_measurement() -> None:
     config = TrainConfig("d")
     assert (config.encoder, config.tokens) == ("mingru", "merged")
     assert (config.width, config.layers, config.dropout) == (128, 3, 0.1)
-    assert (config.batch_size, config.context, config.gradient_clip) == (64, 20, 0.25)
+    assert (config.batch_size, config.context, config.gradient_clip) == (20, 64, 0.25)
     assert (config.seed, config.evaluate, config.targets, config.out) == (0, True, (), None)
 
 
