@@ -152,4 +152,4 @@ class DecisionModel(nn.Module):
 
     def _action(self, encoded: Tensor) -> Tensor:
         """Bounded by tanh to the action space."""
-        return self.action_middle + self.action_reach * torch.tanh(self.head(encoded))
+        return torch.addcmul(self.action_middle, self.action_reach, torch.tanh(self.head(encoded)))

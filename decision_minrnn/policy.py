@@ -122,5 +122,4 @@ class Policy:
         return np.array(np.broadcast_to(np.asarray(target_return, np.float32), batch_size))
 
     def _tensor(self, array: ArrayLike) -> Tensor:
-        # a copy: the caller may write the next observations into the same array
-        return torch.from_numpy(np.array(array, np.float32)).to(self._device)
+        return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self._device)

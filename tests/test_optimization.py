@@ -44,7 +44,7 @@ def test_only_weight_matrices_decay(tokens: str, encoder: str) -> None:
         assert "norm" not in names[parameter]
     for parameter in spared["params"]:
         name = names[parameter]
-        assert name.endswith(("bias", "initial")) or "norm" in name or name.endswith("feed_forward.0.weight")
+        assert name.endswith(("bias", "initial")) or "norm" in name or name.endswith("feed_forward.norm.weight")
     assert len(decayed["params"]) + len(spared["params"]) == len(names)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -51,7 +52,7 @@ class Block(Encoder):
         self.layer_norm = nn.LayerNorm(width)
         self.layer = layer
         self.dropout = Dropout(dropout)
-        self.feed_forward = _feed_forward(width, inner, dropout) if inner else None
+        self.feed_forward = FeedForward(width, inner) if inner else None
 
     def initial_state(self, batch_size: int) -> State:
         """The convolution's state, if there is one, then the layer's."""
@@ -70,25 +71,37 @@ class Block(Encoder):
             y, cache = self.convolution(x, state and state[:1], reset)
             x = x + y
         y, memory = self.layer(self.layer_norm(x), state and state[len(cache) :], reset)
-        return self._feed(x + self.dropout(y)), cache + memory
+        x = x + self.dropout(y)
+        if self.feed_forward:
+            x = x + self.dropout(self.feed_forward(x))
+        return x, cache + memory
 
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
-        """The same, for one step."""
+        """The same, for one step, without dropout: a step is taken to act."""
         cache: State = ()
         if self.convolution:
             y, cache = self.convolution.step(x, state[:1])
             x = x + y
-        y, memory = self.layer.step(self.layer_norm(x), state[len(cache) :])
-        return self._feed(x + self.dropout(y)), cache + memory
+        # .forward: calling a module looks for hooks, which at this size takes as long as a small product
+        y, memory = self.layer.step(self.layer_norm.forward(x), state[len(cache) :])
+        x = x + y
+        if self.feed_forward:
+            x = x + self.feed_forward.forward(x)
+        return x, cache + memory
 
-    def _feed(self, x: Tensor) -> Tensor:
-        return x + self.feed_forward(x) if self.feed_forward else x
 
+class FeedForward(nn.Module):
+    """down(relu(up(norm(x)))), at each step by itself."""
 
-def _feed_forward(width: int, inner: int, dropout: float) -> nn.Module:
-    return nn.Sequential(
-        nn.LayerNorm(width), nn.Linear(width, inner), nn.ReLU(), nn.Linear(inner, width), Dropout(dropout)
-    )
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, inner)
+        self.down = nn.Linear(inner, width)
+
+    def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        """The same shape."""
+        return self.down.forward(torch.relu(self.up.forward(self.norm.forward(x))))
 
 
 class Stack(Encoder):
