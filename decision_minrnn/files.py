@@ -1,13 +1,20 @@
-"""Writing text and JSON so that a file is either the old one or the whole new one, never half of it."""
+"""Writing text and JSON so that a file is either the old one or the whole new one, never half of it; and a lock."""
 
 from __future__ import annotations
 
 import json
 import os
 import tempfile
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
 
 
 def write_text_atomically(path: str | Path, text: str) -> None:
@@ -43,3 +50,37 @@ def write_json(path: str | Path, value: Any) -> None:
         print(text, end="")
     else:
         write_text_atomically(path, text)
+
+
+@contextmanager
+def locked(path: str | Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold a lock file, so that one process (or thread) at a time is inside.
+
+    Another that holds it is waited for, after `on_wait` was called once. The system frees the lock of a process that
+    dies, so none is ever left behind. Where there are no such locks (Windows, some network folders) nothing is held.
+    """
+    path, waited = Path(path), False
+    while True:
+        file = path.open("a")
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The holder before deletes the file: a lock on what no longer has a name keeps nobody out.
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                break
+        except FileNotFoundError:
+            pass
+        except BlockingIOError:
+            if not waited:
+                on_wait()
+            waited = True
+            time.sleep(0.1)
+        except OSError:
+            break
+        file.close()
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        file.close()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import h5py
 
 SUFFIXES = (".hdf5", ".h5")
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _AXES = {
     "observations": ("steps", "observation"),
     "actions": ("steps", "action"),
@@ -40,7 +40,7 @@ def looks_like_hdf5(path: Path) -> bool:
     if path.suffix in SUFFIXES:
         return True
     with path.open("rb") as file:
-        return file.read(len(_SIGNATURE)) == _SIGNATURE
+        return file.read(len(SIGNATURE)) == SIGNATURE
 
 
 @reader("D4RL-layout HDF5", accepts=looks_like_hdf5)
