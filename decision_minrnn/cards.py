@@ -60,6 +60,8 @@ class EnvCard:
     """Usual target returns, highest first."""
     references: Mapping[str, Reference]
     """By name: `d4rl`, or `card` for a reference of the card's own."""
+    no_environment: str = ""
+    """Why there is no gymnasium id, where there is none: such data can be trained on, but not evaluated."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,13 @@ class DatasetCard:
     """File or folder name there, or Minari id."""
     env: str
     """Name of the environment card."""
-    env_id: str
-    """gymnasium id to evaluate in: the nearest to what was recorded."""
     description: str
-    url: str = ""
-    """Where the file can be downloaded."""
+    env_id: str = ""
+    """gymnasium id to evaluate in: the nearest to what was recorded; empty where there is none."""
+    urls: tuple[str, ...] = ()
+    """Where the file can be downloaded, in the order in which they are tried."""
     sha256: str = ""
+    """Of the published file; empty where it is not known, and so are the facts below."""
     size_bytes: int = 0
     steps: int = 0
     episodes: int = 0

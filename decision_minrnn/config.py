@@ -55,6 +55,9 @@ class TrainConfig:
     """Environment to evaluate in, where the dataset does not say: a card's name, a gymnasium id or the path of a
     card."""
 
+    unfinished_episode: bool = False
+    """Whether to train on the unfinished episode at the end of a D4RL file too. Its returns-to-go are lower bounds."""
+
     encoder: str = "mingru"
     """Sequence layer of the encoder: mingru, minlstm, or one of your own that is registered."""
 

@@ -8,8 +8,18 @@ from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.progress import Progress as Bars
+
+from decision_minrnn.data.download import DownloadState
 
 
 class Progress:
@@ -88,3 +98,42 @@ class Part:
             self._progress.message(
                 f"{self._unit} {self.done}/{self._total}  {note}  {speed:.3g} {self._unit}s/s  {left:.0f} s left"
             )
+
+
+class DownloadDisplay:
+    """Shows downloads: a bar for each file on a terminal, a line every 10 s elsewhere. Nothing if there are none."""
+
+    def __init__(self, console: Console, seconds_between_lines: float = 10.0) -> None:
+        self.console = console
+        self.bars: Bars | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._between, self._printed = seconds_between_lines, time.perf_counter()
+
+    def __enter__(self) -> DownloadDisplay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bars:
+            self.bars.stop()
+
+    def show(self, state: DownloadState) -> None:
+        """Show how far a file is; for `on_download`."""
+        if state.message:
+            self.console.print(f"download  {state.message}", highlight=False, markup=False, soft_wrap=True)
+        elif self.console.is_terminal and not self.console.quiet:
+            self._show_bar(state)
+        elif time.perf_counter() - self._printed >= self._between or state.received == state.total:
+            self._printed = time.perf_counter()
+            total = f" of {state.total / 1e6:,.1f}" if state.total else ""
+            self.console.print(
+                f"download  {state.name}: {state.received / 1e6:,.1f}{total} MB", highlight=False, soft_wrap=True
+            )
+
+    def _show_bar(self, state: DownloadState) -> None:
+        if self.bars is None:
+            columns = (BarColumn(bar_width=20), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+            self.bars = Bars(TextColumn("{task.description}"), *columns, console=self.console)
+            self.bars.start()
+        if state.name not in self._tasks:
+            self._tasks[state.name] = self.bars.add_task(state.name, total=None)
+        self.bars.update(self._tasks[state.name], completed=state.received, total=state.total or None)

@@ -43,21 +43,22 @@ class Task:
     reference_name: str | None
     reference: Reference | None
     return_min: float
-    """Lowest return in the data."""
+    """Lowest return of a finished episode in the data."""
     return_max: float
-    """Highest return in the data."""
+    """Highest return of a finished episode in the data."""
 
     @staticmethod
     def of(data: Trajectories, targets: tuple[float, ...] = ()) -> Task:
         """The task that a dataset sets; `targets` replace the environment card's."""
         name = next(iter(data.references), None)
+        returns = data.finished_returns
         return Task(
             env_id=data.env_id,
             targets=targets or (data.env.targets if data.env else ()),
             reference_name=name,
             reference=data.references[name] if name else None,
-            return_min=float(data.returns.min()),
-            return_max=float(data.returns.max()),
+            return_min=float(returns.min()),
+            return_max=float(returns.max()),
         )
 
     def target_warnings(self, targets: tuple[float, ...]) -> list[str]:

@@ -29,7 +29,7 @@ from decision_minrnn.files import write_json
 from decision_minrnn.interruption import Interruption, StopRequested, TrainingInterrupted
 from decision_minrnn.learner import Learner, NotFiniteError, Step, build_model
 from decision_minrnn.policy import Policy
-from decision_minrnn.progress import Progress
+from decision_minrnn.progress import DownloadDisplay, Progress
 from decision_minrnn.rollout import Evaluation, evaluate
 from decision_minrnn.runs import (
     RunInfo,
@@ -71,7 +71,8 @@ def train(config: TrainConfig, data: Trajectories | None = None, *, console: Con
         TrainingError: a loss that is not finite, or a disk that is full.
         TrainingInterrupted: SIGINT or SIGTERM came; the run is saved and can be resumed.
     """
-    data = load_dataset(config.dataset, env=config.env) if data is None else data
+    console = console or Console(quiet=True)
+    data = _load(config, console) if data is None else data
     device = _device(config.device)
     with _seeded(config, device):
         learner = Learner(build_model(config, data).to(device), data, config)
@@ -79,7 +80,7 @@ def train(config: TrainConfig, data: Trajectories | None = None, *, console: Con
         _check_evaluation(info)
         folder = run_folder(config, data)
         create_run(folder, info)
-        return _Training(folder, info, learner, console or Console(quiet=True)).run()
+        return _Training(folder, info, learner, console).run()
 
 
 def resume(folder: str | Path, data: Trajectories | None = None, *, console: Console | None = None) -> Run:
@@ -96,7 +97,7 @@ def resume(folder: str | Path, data: Trajectories | None = None, *, console: Con
     if state and state.update == info.train.updates and _is_evaluated(folder, info):
         console.print(f"{folder} is finished.", markup=False, highlight=False, soft_wrap=True)
         return Run(folder, read_evaluation(folder) if info.train.evaluate else None)
-    data = load_dataset(info.train.dataset, env=info.train.env) if data is None else data
+    data = _load(info.train, console) if data is None else data
     if dataset_digest(data) != info.dataset_sha256:
         raise CheckpointError(
             f"{folder} was trained on other data: {info.dataset}. The dataset is now: {data.source}. "
@@ -286,6 +287,14 @@ class _Training:
         ) from error
 
 
+def _load(config: TrainConfig, console: Console) -> Trajectories:
+    """The dataset of a run, downloaded if it is not here."""
+    with DownloadDisplay(console) as display:
+        return load_dataset(
+            config.dataset, env=config.env, keep_unfinished=config.unfinished_episode, on_download=display.show
+        )
+
+
 def _is_evaluated(folder: Path, info: RunInfo) -> bool:
     """Whether nothing is left to do for a run whose last update is done."""
     if not info.train.evaluate:
@@ -299,7 +308,10 @@ def _check_evaluation(info: RunInfo) -> None:
     if not (info.train.evaluate or info.train.evaluate_every):
         return
     if info.task.env_id is None:
-        raise ConfigError(f"{info.dataset} does not say its environment. Name one with --env, or give --no-evaluate.")
+        raise ConfigError(
+            f"there is no environment to evaluate in. Name one with --env, or give --no-evaluate. "
+            f"The dataset is {info.dataset}."
+        )
     if not info.task.targets:
         raise ConfigError("there is no environment card with usual targets. Give --targets, or --no-evaluate.")
     with Environments(info.task.env_id) as environment:

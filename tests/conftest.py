@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 # The tensors of the tests are small: threads that wait for each other cost more than they bring.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test downloads what it did not put there itself: those that do so from a server of their own undo it."""
+    monkeypatch.setenv("DECISION_MINRNN_OFFLINE", "1")
+    monkeypatch.delenv("DECISION_MINRNN_D4RL_MIRROR", raising=False)

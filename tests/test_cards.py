@@ -9,13 +9,14 @@ import gymnasium
 import pytest
 
 from decision_minrnn.cards import DatasetCard, EnvCard, card_folders, dataset_cards, env_card, env_cards, read_card
+from decision_minrnn.data.resolve import d4rl_file_name
 from decision_minrnn.errors import ConfigError, UnknownNameError
 
 
 @pytest.mark.parametrize("name", sorted(env_cards()))
 def test_an_environment_card_describes_its_environments(name: str) -> None:
     card = env_card(name)
-    assert card.env_ids
+    assert bool(card.env_ids) != bool(card.no_environment)
     for env_id in card.env_ids.values():
         assert env_card(env_id) == card
         with pytest.warns(DeprecationWarning, match="out of date") if env_id.endswith("-v4") else nullcontext():
@@ -36,17 +37,23 @@ def test_an_environment_card_describes_its_environments(name: str) -> None:
 def test_a_dataset_card_fits_its_environment_card(name: str) -> None:
     card = dataset_cards()[name]
     assert card.name == name
-    assert card.env_id in env_card(card.env).env_ids.values()
-    assert card.source != "d4rl" or (len(card.sha256) == 64 and card.url.endswith(card.location) and card.size_bytes)
+    env = env_card(card.env)
+    assert card.env_id in env.env_ids.values() or (not card.env_id and env.no_environment)
+    if card.source == "d4rl":
+        assert card.location == d4rl_file_name(name)
+        assert card.urls[0] == f"http://rail.eecs.berkeley.edu/datasets/offline_rl/gym_mujoco_v2/{card.location}"
+        assert (len(card.sha256) == 64 and card.size_bytes > 0) or (not card.sha256 and not card.size_bytes)
 
 
-def test_the_datasets_of_the_paper_and_of_minari_have_cards() -> None:
-    three, levels = ("hopper", "halfcheetah", "walker2d"), ("medium", "medium-replay", "medium-expert")
-    names = {f"{env}-{level}-v2" for env in three for level in levels}
-    names |= {f"mujoco/{env}/{level}-v0" for env in (*three, "ant") for level in ("simple", "medium", "expert")}
-    assert set(dataset_cards()) == names | {"hopper-medium"}
-    aliases = [alias for card in dataset_cards().values() for alias in card.aliases]
-    assert not set(aliases) & set(dataset_cards())
+def test_the_datasets_of_d4rl_and_of_minari_have_cards() -> None:
+    four, paper = ("hopper", "halfcheetah", "walker2d", "ant"), ("medium", "medium-replay", "medium-expert")
+    names = {f"{env}-{level}-v2" for env in four for level in (*paper, "random", "expert", "full-replay")}
+    names |= {f"mujoco/{env}/{level}-v0" for env in four for level in ("simple", "medium", "expert")}
+    cards = dataset_cards()
+    assert set(cards) == names | {"hopper-medium"}
+    assert all(cards[f"{env}-{level}-v2"].sha256 for env in four[:3] for level in paper)
+    aliases = [alias for card in cards.values() for alias in card.aliases]
+    assert not set(aliases) & set(cards)
 
 
 def test_reference_scores_by_hand() -> None:

@@ -403,7 +403,7 @@ def test_what_is_refused_beforehand_writes_nothing(
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"env_id": None}, "does not say its environment. Name one with --env"),
+        ({"env_id": None}, "no environment to evaluate in. Name one with --env"),
         ({"env_id": "Leger-v0"}, "unknown environment 'Leger-v0'"),
         ({"env_id": "Hopper-v5"}, "size 11 and actions of size 3, but the policy is trained for 2 and 1"),
     ],

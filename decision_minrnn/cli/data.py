@@ -1,4 +1,4 @@
-"""`decision-minrnn data list` and `decision-minrnn data show NAME`: which datasets there are, and what is in one."""
+"""`decision-minrnn data list`, `show NAME` and `download NAME...`: which datasets there are, and what is in one."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
-    commands: dict[str, Any] = {"list": list_datasets, "show": show_dataset}
+    commands: dict[str, Any] = {"list": list_datasets, "show": show_dataset, "download": download_datasets}
     subcommand_cli_from_dict(
-        commands, prog="decision-minrnn data", description="List and describe datasets.", args=list(arguments)
+        commands,
+        prog="decision-minrnn data",
+        description="List, describe and download datasets.",
+        args=list(arguments),
     )
 
 
@@ -41,29 +44,62 @@ def list_datasets(json: str | None = None) -> None:
         _print_list(rows)
 
 
-def show_dataset(name: Annotated[str, tyro.conf.Positional], env: str | None = None, json: str | None = None) -> None:
-    """Read one dataset and describe it.
+def show_dataset(
+    name: Annotated[str, tyro.conf.Positional],
+    env: str | None = None,
+    mirror: tuple[str, ...] = (),
+    json: str | None = None,
+) -> None:
+    """Read one dataset and describe it; it is downloaded if it is not on this machine.
 
     Args:
         name: A name from `data list`, a Minari id, or the path of an HDF5 file or Minari folder.
         env: The environment it belongs to, in place of the one it names: a card, a gymnasium id or a card's path.
+        mirror: Addresses (https://host/folder) to download D4RL's files from, tried before those that are known.
         json: Write the description as JSON to this file, or to standard output if "-".
     """
     from decision_minrnn.data import load_dataset
     from decision_minrnn.files import write_json
+    from decision_minrnn.progress import DownloadDisplay
 
-    facts = describe(load_dataset(name, env=env))
+    with DownloadDisplay(_console(stderr=True)) as display:
+        data = load_dataset(name, env=env, mirrors=mirror, on_download=display.show)
+    facts = describe(data)
     if json is not None:
         write_json(json, facts)
     if json != "-":
         _print_facts(facts)
 
 
+def download_datasets(names: Annotated[tuple[str, ...], tyro.conf.Positional], mirror: tuple[str, ...] = ()) -> None:
+    """Download datasets that are not on this machine. A download that was stopped goes on where it was.
+
+    Args:
+        names: Names from `data list`, or Minari ids.
+        mirror: Addresses (https://host/folder) to download D4RL's files from, tried before those that are known.
+    """
+    from decision_minrnn.data.fetch import fetch
+    from decision_minrnn.data.resolve import locate
+    from decision_minrnn.errors import ConfigError
+    from decision_minrnn.progress import DownloadDisplay
+
+    if not names:
+        raise ConfigError("name the datasets to download; `decision-minrnn data list` shows what there is.")
+    locations = [locate(name) for name in names]
+    with DownloadDisplay(_console(stderr=True)) as display:
+        for location in locations:
+            fetch(location, mirror, display.show)
+    for location in locations:
+        print(f"{location.asked}: {location.path}")
+
+
 def describe(data: Trajectories) -> dict[str, Any]:
     """What is worth knowing of a dataset, as plain data for JSON; bounds that are infinite become None."""
     from decision_minrnn.scores import normalized_score
 
-    mean = float(data.returns.mean())
+    finished = data.finished if data.finished.any() else ~data.finished
+    returns, lengths = data.returns[finished], data.lengths[finished]
+    mean = float(returns.mean())
     references = {
         name: {
             "min": reference.min,
@@ -81,18 +117,20 @@ def describe(data: Trajectories) -> dict[str, Any]:
         "env_id": data.env_id,
         "steps": data.steps,
         "episodes": data.episodes,
-        "length_mean": float(data.lengths.mean()),
-        "length_min": int(data.lengths.min()),
-        "length_max": int(data.lengths.max()),
+        "length_mean": float(lengths.mean()),
+        "length_min": int(lengths.min()),
+        "length_max": int(lengths.max()),
         "return_mean": mean,
-        "return_std": float(data.returns.std()),
-        "return_min": float(data.returns.min()),
-        "return_max": float(data.returns.max()),
+        "return_std": float(returns.std()),
+        "return_min": float(returns.min()),
+        "return_max": float(returns.max()),
         "normalized_mean": references[first]["normalized_mean"] if first else None,
         "reference": first,
         "references": references,
         "terminated": int(data.terminated.sum()),
         "truncated": int(data.truncated.sum()),
+        "cut_short": int(data.cut_short.sum()),
+        "unfinished": int((~data.finished).sum()),
         "observation_size": int(data.observations.shape[1]),
         "action_size": int(data.actions.shape[1]),
         "action_low": _finite(data.action_low),
@@ -117,7 +155,7 @@ def _card_facts(card: DatasetCard) -> dict[str, Any]:
         "aliases": list(card.aliases),
         "source": card.source,
         "env": card.env,
-        "env_id": card.env_id,
+        "env_id": card.env_id or None,
         "steps": card.steps or None,
         "episodes": card.episodes or None,
         "return_mean": card.return_mean,
@@ -125,7 +163,7 @@ def _card_facts(card: DatasetCard) -> dict[str, Any]:
         "reference": reference,
         "available": location.available,
         "path": str(location.path),
-        "url": card.url or None,
+        "urls": list(card.urls),
         "description": card.description,
     }
 
@@ -144,7 +182,7 @@ def _print_list(rows: list[dict[str, Any]]) -> None:
         table.add_row(
             row["name"],
             row["source"],
-            row["env_id"],
+            row["env_id"] or f"none ({row['env']})",
             _count(row["steps"]),
             _count(row["episodes"]),
             "" if row["return_mean"] is None else f"{row['return_mean']:,.0f}",
@@ -156,7 +194,9 @@ def _print_list(rows: list[dict[str, Any]]) -> None:
     named = sorted({row["reference"] for row in rows if row["reference"]})
     console.print(
         f"\nreturn: mean over the episodes; score: the same normalised with the reference {', '.join(named)}. "
-        f"Empty: the card does not say.\nHDF5 files in D4RL's layout and Minari folders are given by their paths.",
+        f"Empty: the card does not say.\n"
+        f"here: what is not on this machine is downloaded when it is asked for.\n"
+        f"HDF5 files in D4RL's layout and Minari folders are given by their paths.",
         soft_wrap=True,
         highlight=False,
     )
@@ -166,10 +206,12 @@ def _print_facts(facts: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row("environment", facts["env_id"] or "not known")
+    without_id = f"{facts['env']}, which no gymnasium id is" if facts["env"] else "not known"
+    table.add_row("environment", facts["env_id"] or without_id)
     table.add_row("steps", f"{facts['steps']:,} in {facts['episodes']:,} episodes")
     table.add_row("episode length", f"{facts['length_mean']:,.0f} ({facts['length_min']:,} to {facts['length_max']:,})")
-    table.add_row("ends", f"{facts['terminated']:,} terminated, {facts['truncated']:,} truncated")
+    cut = f", {facts['cut_short']:,} of them cut short of the time limit" if facts["cut_short"] else ""
+    table.add_row("ends", f"{facts['terminated']:,} terminated, {facts['truncated']:,} truncated{cut}")
     table.add_row(
         "return",
         f"{facts['return_mean']:,.1f} ± {facts['return_std']:,.1f} "
@@ -193,12 +235,12 @@ def _print_facts(facts: dict[str, Any]) -> None:
     console.print(table)
 
 
-def _console() -> Console:
+def _console(stderr: bool = False) -> Console:
     """As wide as the terminal; wide enough for the tables where there is none."""
     from rich.console import Console
 
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=120)
 
 
 def _count(number: int | None) -> str:

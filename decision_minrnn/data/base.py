@@ -12,7 +12,7 @@ Readers know files; they know nothing of cards. `resolve.load_dataset` joins a r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jaxtyping import Bool, Float32, Int64
@@ -41,7 +41,28 @@ class Recording:
     references: Mapping[str, Reference] = field(default_factory=dict)
     """Score references stored beside the data, by name."""
     notes: tuple[str, ...] = ()
-    """What the user should know of how it was read, such as steps that were left out."""
+    """What the user should know of how it was read."""
+
+    @property
+    def unfinished_steps(self) -> int:
+        """Steps of a last episode that is neither terminated nor truncated: the recording ended in its middle."""
+        finished = bool(self.terminated[-1:].all() or self.truncated[-1:].all())
+        return 0 if finished else int(self.offsets[-1] - self.offsets[-2])
+
+    def without_unfinished(self) -> Recording:
+        """The same without an unfinished last episode; its arrays are views."""
+        steps = len(self.rewards) - self.unfinished_steps
+        if steps == len(self.rewards):
+            return self
+        return replace(
+            self,
+            observations=self.observations[:steps],
+            actions=self.actions[:steps],
+            rewards=self.rewards[:steps],
+            offsets=self.offsets[:-1],
+            terminated=self.terminated[:-1],
+            truncated=self.truncated[:-1],
+        )
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 Flat arrays, one row a step: `observations [N,O]`, `actions [N,A]`, `rewards [N]`, `terminals [N]` (the environment
 ended the episode) and `timeouts [N]` (it was cut), float32 or float64; perhaps `metadata/env_id`. An episode ends where
-either mark is set. Steps after the last mark are a piece without an end: its returns-to-go are unknown, so it is left
-out, and counted in the notes. This is the only file that imports h5py.
+either mark is set. Steps after the last mark are an unfinished episode, without either mark: its returns-to-go are
+lower bounds, so `load_dataset` leaves it out unless asked for. This is the only file that imports h5py.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".hdf5", ".h5")
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+"""First bytes of every HDF5 file."""
 _AXES = {
     "observations": ("steps", "observation"),
     "actions": ("steps", "action"),
@@ -45,7 +46,7 @@ def looks_like_hdf5(path: Path) -> bool:
 
 @reader("D4RL-layout HDF5", accepts=looks_like_hdf5)
 def read_d4rl(path: Path) -> Recording:
-    """Read one file; N counts the steps of complete episodes.
+    """Read one file; an unfinished episode at its end comes last.
 
     Raises `DataError` for a missing, empty, truncated or foreign file, a missing array, unequal lengths, values that
     are not finite, and a file without a complete episode.
@@ -78,21 +79,18 @@ def read_d4rl(path: Path) -> Recording:
             f"{path}: there is no complete episode in it: neither terminals nor timeouts is set in any of its "
             f"{len(rewards):,} steps."
         )
-    steps = int(ends[-1]) + 1
-    notes: tuple[str, ...] = ()
-    if steps < len(rewards):
-        notes = (f"without the last {len(rewards) - steps:,} steps, an episode with no end",)
+    if ends[-1] + 1 < len(rewards):
+        ends = np.append(ends, len(rewards) - 1)
     recording = Recording(
-        observations=observations[:steps],
-        actions=actions[:steps],
-        rewards=rewards[:steps],
+        observations=observations,
+        actions=actions,
+        rewards=rewards,
         offsets=np.concatenate([[0], ends + 1]).astype(np.int64),
         terminated=terminals[ends],
         truncated=timeouts[ends],
         env_id=env_id,
-        notes=notes,
     )
-    check_recording(str(path), recording)
+    check_recording(str(path), recording.without_unfinished())
     return recording
 
 

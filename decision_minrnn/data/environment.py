@@ -45,18 +45,21 @@ def choose_environment(
         found, known_from = env_card(env), f"env={env}"
         env_id = env if env in found.env_ids.values() else _env_id(found, recording.env_id, kind)
     elif card is not None:
-        found, known_from, env_id = env_card(card.env), f"the card of {card.name}", card.env_id
+        found, known_from, env_id = env_card(card.env), f"the card of {card.name}", card.env_id or None
     elif recording.env_id is not None:
         found, known_from, env_id = _card_of(recording.env_id), "the file itself", recording.env_id
         if found is None:
             notes.append(f"no environment card lists {env_id}, so there are no reference scores")
     else:
-        found, known_from, env_id = _guess(path), "its file name", None
+        found, known_from, env_id = _guess(path, recording.observations.shape[1]), "its file name", None
         if found is not None:
             env_id = _env_id(found, None, kind)
             notes.append(f"environment {found.name} guessed from the file name")
     if found is not None:
         check_sizes(where, recording, found, known_from)
+        if env_id is None:
+            why = found.no_environment or f"the card {found.name} lists none"
+            notes.append(f"no gymnasium id to evaluate in: {why}")
     low, high = recording.action_low, recording.action_high
     if low is None or high is None:
         size = recording.actions.shape[1]
@@ -83,7 +86,11 @@ def _card_of(env_id: str) -> EnvCard | None:
     return next((card for card in env_cards().values() if env_id in card.env_ids.values()), None)
 
 
-def _guess(path: Path) -> EnvCard | None:
-    """The card whose name a file name begins with."""
+def _guess(path: Path, observation_size: int) -> EnvCard | None:
+    """The card whose name a file name begins with; a variant of it (`ant-d4rl` of `ant`) where only that fits."""
     beginning = re.split(r"[-_.]", path.name.lower())[0]
-    return env_cards().get(beginning)
+    cards = env_cards()
+    variants = [card for name, card in cards.items() if name.startswith(f"{beginning}-")]
+    named = cards.get(beginning)
+    fitting = [card for card in (named, *variants) if card and card.observation_size == observation_size]
+    return fitting[0] if named and fitting else named

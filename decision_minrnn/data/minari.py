@@ -23,6 +23,7 @@ from numpy import ndarray
 from decision_minrnn.cards import Reference
 from decision_minrnn.data.base import Recording, reader
 from decision_minrnn.data.checks import check_recording
+from decision_minrnn.data.web import forbidden_by
 from decision_minrnn.errors import DataError
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ def download(minari_id: str, timeout: float = 4.0) -> Path:
         f"Download it where there is a network (minari download {local_id}) and copy it to {folder}, "
         f"or set MINARI_DATASETS_PATH to the folder that holds it."
     )
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
-        raise DataError(f"{missing}, and HF_HUB_OFFLINE forbids downloads. {advice}")
+    if variable := forbidden_by("HF_HUB_OFFLINE"):
+        raise DataError(f"{missing}, and {variable} forbids downloads. {advice}")
     if host and not reachable(host, timeout):
         raise DataError(f"{missing}, and {host} cannot be reached. {advice}")
     from minari import download_dataset

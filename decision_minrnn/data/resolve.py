@@ -9,71 +9,63 @@ A name is tried in this order; the first that fits decides:
 
 To read a file or folder that is called like a card, write its path with a separator: `./hopper-medium`.
 D4RL's cache folder is `D4RL_DATASET_DIR`, else `~/.d4rl/datasets`; Minari's is `MINARI_DATASETS_PATH`, else
-`~/.minari/datasets`.
+`~/.minari/datasets`. What is missing there is downloaded (`data.fetch`).
 """
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from difflib import get_close_matches
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from decision_minrnn.cards import DatasetCard, card_folders, dataset_cards
 from decision_minrnn.data import d4rl, minari
-from decision_minrnn.data.base import format_of
+from decision_minrnn.data.base import Recording, format_of
+from decision_minrnn.data.checks import check_recording
+from decision_minrnn.data.download import OnDownload
 from decision_minrnn.data.environment import EnvChoice, choose_environment
+from decision_minrnn.data.fetch import Location, fetch
 from decision_minrnn.data.trajectories import Trajectories
 from decision_minrnn.errors import DataError, UnknownNameError
 
 
-@dataclass(frozen=True)
-class Location:
-    """Where a dataset is, before it is opened."""
-
-    name: str
-    """Short name, fit for a folder name."""
-    asked: str
-    """What the user wrote."""
-    place: str
-    """The place in words."""
-    path: Path
-    """File or folder; it may be missing."""
-    card: DatasetCard | None = None
-    minari_id: str | None = None
-    """Set where a missing folder can be downloaded by minari."""
-
-    @property
-    def available(self) -> bool:
-        """Whether it can be opened without a download."""
-        return minari.data_folder(self.path) is not None if self.minari_id else self.path.exists()
-
-
-def load_dataset(name_or_path: str | os.PathLike[str], *, env: str | None = None) -> Trajectories:
+def load_dataset(
+    name_or_path: str | os.PathLike[str],
+    *,
+    env: str | None = None,
+    keep_unfinished: bool = False,
+    mirrors: Sequence[str] = (),
+    on_download: OnDownload | None = None,
+) -> Trajectories:
     """Read a dataset by name or path; the module's docstring says how a name is resolved.
 
-    `env`, the name of an environment card, a gymnasium id that a card lists or the path of a card, overrides the
-    environment that the dataset names. `Trajectories.source` says in one line what was read.
+    `Trajectories.source` says in one line what was read.
 
-    Raises `UnknownNameError` for a name that is nothing, and `DataError` for a dataset that is not on this machine, is
-    damaged or does not fit its environment.
+    Args:
+        name_or_path: a card's name, a path, a Minari id or a D4RL name.
+        env: the name of an environment card, a gymnasium id that a card lists or the path of a card; overrides the
+            environment that the dataset names.
+        keep_unfinished: whether to keep an unfinished episode at the end of a recording, as an episode of its own.
+        mirrors: addresses (https://host/folder) to download D4RL's files from, tried before those that are known.
+        on_download: called with the state of a download, if there is one.
+
+    Raises:
+        UnknownNameError: a name that is nothing.
+        DataError: a dataset that is not on this machine and cannot be downloaded, is damaged or does not fit its
+            environment.
+        ConfigError: a mirror that is not an http or https address.
     """
     location = locate(name_or_path)
-    if not location.available:
-        if location.minari_id is None:
-            raise DataError(_missing(location))
-        _download(location.minari_id)
+    fetch(location, mirrors, on_download)
     chosen = format_of(location.path)
-    recording = chosen.read(location.path)
+    recording, notes = _without_or_with_unfinished(chosen.read(location.path), location, keep_unfinished)
     where = location.asked
     kind = "d4rl" if chosen.read is d4rl.read_d4rl else "minari"
     choice = choose_environment(where, recording, location.card, location.path, kind, env)
 
-    steps, episodes = len(recording.rewards), len(recording.terminated)
-    place = location.place or chosen.name
-    notes = [*recording.notes, *_size_note(location), *choice.notes]
-    return Trajectories(
+    data = Trajectories(
         observations=recording.observations,
         actions=recording.actions,
         rewards=recording.rewards,
@@ -82,14 +74,16 @@ def load_dataset(name_or_path: str | os.PathLike[str], *, env: str | None = None
         truncated=recording.truncated,
         name=location.name,
         card_name=location.card.name if location.card else None,
-        source=f"{where}: {place}, {steps:,} steps in {episodes:,} episodes ({_words(choice)})"
-        + "".join(f"; {note}" for note in notes),
+        source="",
         action_low=choice.action_low,
         action_high=choice.action_high,
         env_id=choice.env_id,
         env=choice.card,
         references={**(choice.card.references if choice.card else {}), **recording.references},
     )
+    source = f"{where}: {location.place or chosen.name}, {data.steps:,} steps in {data.episodes:,} episodes"
+    notes = [*recording.notes, *notes, *_cut_note(data), *_size_note(location), *choice.notes]
+    return replace(data, source="; ".join([f"{source} ({_words(choice)})", *notes]))
 
 
 def locate(name_or_path: str | os.PathLike[str]) -> Location:
@@ -144,27 +138,22 @@ def d4rl_file_name(name: str) -> str:
     return f"{body.replace('-', '_')}{separator}{version}.hdf5"
 
 
-def _download(minari_id: str) -> None:
-    """Let minari download it; the error also names the nearest id that has a card."""
-    try:
-        minari.download(minari_id)
-    except DataError as error:
-        cards = [card.location for card in dataset_cards().values() if card.source == "minari"]
-        near = get_close_matches(minari_id.partition("://")[2].partition("/")[2] or minari_id, cards, n=1, cutoff=0.8)
-        if not near or near[0] in minari_id:
-            raise
-        raise DataError(f"{error} Did you mean {near[0]}?") from error
+def _without_or_with_unfinished(recording: Recording, location: Location, keep: bool) -> tuple[Recording, list[str]]:
+    """The recording as asked for, and a word on its unfinished episode if it has one."""
+    steps = recording.unfinished_steps
+    if not steps:
+        return recording, []
+    if keep:
+        check_recording(str(location.path), recording)
+        return recording, [f"the last {steps:,} steps are an unfinished episode, kept"]
+    return recording.without_unfinished(), [f"without the last {steps:,} steps, an episode with no end"]
 
 
-def _missing(location: Location) -> str:
-    """What to do about a dataset that has a card, but is not on this machine."""
-    card, path = location.card, location.path
-    message = f"{location.asked} is not on this machine: there is no {path}."
-    if card is not None and card.url:
-        size = f" ({card.size_bytes:,} bytes, sha256 {card.sha256})" if card.size_bytes else ""
-        message += f" Download {card.url}{size} and put it there under that name"
-        message += ", or set D4RL_DATASET_DIR to the folder that holds it." if card.source == "d4rl" else "."
-    return message
+def _cut_note(data: Trajectories) -> list[str]:
+    """A word on episodes whose returns are too low because something other than the time limit cut them."""
+    count = int(data.cut_short.sum())
+    limit = data.env.episode_limit if data.env else 0
+    return [f"{count:,} episodes cut short, before step {limit:,}"] if count else []
 
 
 def _size_note(location: Location) -> list[str]:

@@ -2,6 +2,9 @@
 
 Episode e holds the steps `offsets[e] <= n < offsets[e + 1]`. Step n is (observation n, the action taken on it, the
 reward for that action): T rows of each in an episode of T actions, whatever the source stores.
+
+An episode that is neither terminated nor truncated is unfinished: the recording ends in its middle, and what it would
+have earned is not known. Its return and returns-to-go are lower bounds.
 """
 
 from __future__ import annotations
@@ -60,10 +63,30 @@ class Trajectories:
         """Steps of each episode."""
         return np.diff(self.offsets)
 
+    @property
+    def finished(self) -> Bool[ndarray, " episodes"]:
+        """False for an unfinished episode. Statistics of returns and lengths are over the finished ones."""
+        return self.terminated | self.truncated
+
+    @property
+    def cut_short(self) -> Bool[ndarray, " episodes"]:
+        """Episodes that were truncated before the environment card's limit, so that their returns are too low.
+
+        D4RL's replay sets have them: the end of a training iteration is marked as a timeout. All False without a card.
+        """
+        limit = self.env.episode_limit if self.env else 0
+        return self.truncated & ~self.terminated & (self.lengths < limit)
+
     @cached_property
     def returns(self) -> Float32[ndarray, " episodes"]:
         """Undiscounted sum of rewards of each episode, summed in float64."""
         return np.add.reduceat(self.rewards.astype(np.float64), self.offsets[:-1]).astype(np.float32)
+
+    @property
+    def finished_returns(self) -> Float32[ndarray, " finished_episodes"]:
+        """Returns of the finished episodes; of all, if none has an end mark."""
+        finished = self.finished
+        return self.returns[finished] if finished.any() else self.returns
 
     @cached_property
     def returns_to_go(self) -> Float32[ndarray, " steps"]:

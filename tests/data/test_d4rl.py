@@ -30,6 +30,50 @@ def test_a_trailing_piece_is_left_out_and_counted(tmp_path: Path) -> None:
     assert "without the last 7 steps" in data.source
 
 
+def test_a_trailing_piece_is_kept_on_request_as_an_episode_of_its_own(tmp_path: Path) -> None:
+    path = write_hdf5(tmp_path / "x.hdf5", hopper_arrays(lengths=(3, 2), tail=2))
+    data = load_dataset(path, keep_unfinished=True)
+    np.testing.assert_array_equal(data.offsets, [0, 3, 5, 7])
+    np.testing.assert_array_equal(data.finished, [True, True, False])
+    np.testing.assert_array_equal(data.finished_returns, [6, 9])
+    np.testing.assert_array_equal(data.returns_to_go, [6, 5, 3, 9, 5, 13, 7])
+    assert "the last 2 steps are an unfinished episode, kept" in data.source
+    # nothing to keep: the same either way
+    whole = write_hdf5(tmp_path / "y.hdf5", hopper_arrays())
+    assert load_dataset(whole, keep_unfinished=True).source == load_dataset(whole).source
+
+
+def test_a_damaged_trailing_piece_matters_only_where_it_is_kept(tmp_path: Path) -> None:
+    arrays = hopper_arrays(lengths=(3, 2), tail=2)
+    arrays["rewards"][6] = np.nan
+    path = write_hdf5(tmp_path / "x.hdf5", arrays)
+    assert load_dataset(path).steps == 5
+    with pytest.raises(DataError, match="rewards holds NaN in 1 of 7 steps"):
+        load_dataset(path, keep_unfinished=True)
+
+
+def test_episodes_cut_before_the_time_limit_are_counted(tmp_path: Path) -> None:
+    # the first terminates at step 3, the second is cut at 2, the third reaches Hopper's limit of 1000
+    path = write_hdf5(tmp_path / "hopper_x.hdf5", hopper_arrays(lengths=(3, 2, 1000), tail=1))
+    data = load_dataset(path, keep_unfinished=True)
+    np.testing.assert_array_equal(data.cut_short, [False, True, False, False])
+    assert "1 episodes cut short, before step 1,000" in data.source
+    # without an environment nobody knows the limit
+    assert not load_dataset(write_hdf5(tmp_path / "x.hdf5", hopper_arrays())).cut_short.any()
+
+
+def test_ant_of_d4rl_has_its_own_environment_card(tmp_path: Path) -> None:
+    arrays = hopper_arrays()
+    arrays["observations"], arrays["actions"] = np.zeros((5, 111), np.float32), np.zeros((5, 8), np.float32)
+    data = load_dataset(write_hdf5(tmp_path / "ant_mine.hdf5", arrays))
+    assert data.env is not None
+    assert (data.env.name, data.env_id) == ("ant-d4rl", None)
+    assert data.references["d4rl"].max == 3879.7
+    assert "no gymnasium id to evaluate in: D4RL recorded 111 observations in Ant-v2" in data.source
+    arrays["observations"] = np.zeros((5, 105), np.float32)
+    assert load_dataset(write_hdf5(tmp_path / "ant_v5.hdf5", arrays)).env_id == "Ant-v5"
+
+
 def test_float64_is_read_as_float32(tmp_path: Path) -> None:
     arrays = hopper_arrays()
     doubled = {name: a.astype(np.float64) if a.dtype == np.float32 else a for name, a in arrays.items()}

@@ -12,7 +12,8 @@ import pytest
 from recordings import hopper_arrays, write_hdf5
 
 from decision_minrnn.cards import dataset_cards
-from decision_minrnn.cli.data import list_datasets, main, show_dataset
+from decision_minrnn.cli.data import describe, list_datasets, main, show_dataset
+from decision_minrnn.data import load_dataset
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,7 @@ def test_the_list_says_what_is_here(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert {name for name, row in rows.items() if row["available"]} == {"hopper-medium", "hopper-medium-v2"}
     assert rows["hopper-medium-v2"]["normalized_mean"] == pytest.approx(100 * (1422 + 20.272305) / (3234.3 + 20.272305))
     assert rows["mujoco/ant/expert-v0"]["steps"] is None
+    assert rows["ant-medium-v2"]["env_id"] is None
     list_datasets()
     printed = capsys.readouterr().out
     assert all(name in printed for name in rows)
@@ -52,7 +54,14 @@ def test_show_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     printed = capsys.readouterr().out
     assert "without the last 1 steps" in printed
     assert "7.5 ± 1.5" in printed
-    assert "1 terminated, 1 truncated" in printed
+    assert "1 terminated, 1 truncated, 1 of them cut short of the time limit" in printed
+
+
+def test_an_unfinished_episode_stays_out_of_the_statistics(tmp_path: Path) -> None:
+    path = write_hdf5(tmp_path / "x.hdf5", hopper_arrays(lengths=(3, 2), tail=1))
+    facts = describe(load_dataset(path, env="Hopper-v5", keep_unfinished=True))
+    assert (facts["steps"], facts["episodes"], facts["unfinished"], facts["cut_short"]) == (6, 3, 1, 1)
+    assert (facts["return_mean"], facts["return_min"], facts["length_min"], facts["length_mean"]) == (7.5, 6, 2, 2.5)
 
 
 def test_show_without_an_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

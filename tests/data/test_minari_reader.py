@@ -26,6 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 def minari_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A local folder of Minari's own, and no network."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    monkeypatch.delenv("DECISION_MINRNN_OFFLINE")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.delenv("MINARI_REMOTE", raising=False)
     return tmp_path
@@ -84,7 +85,10 @@ def test_environment_and_bounds_come_from_the_dataset(minari_folder: Path) -> No
     assert data.env is not None
     assert data.env.name == "hopper"
     np.testing.assert_array_equal(data.action_low, [-1, -1, -1])
-    assert data.source == f"test/hopper-v0: Minari dataset, {data.steps} steps in 3 episodes (Hopper-v5)"
+    assert data.source == (
+        f"test/hopper-v0: Minari dataset, {data.steps} steps in 3 episodes (Hopper-v5); "
+        "3 episodes cut short, before step 1,000"
+    )
     assert set(data.references) == {"d4rl"}
 
 

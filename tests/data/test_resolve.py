@@ -53,8 +53,8 @@ def test_d4rl_name_in_the_cache_folder() -> None:
 
 
 def test_d4rl_name_without_a_card() -> None:
-    write_hdf5(d4rl_folder() / "hopper_random-v2.hdf5", hopper_arrays())
-    assert load_dataset("hopper-random-v2").env_id == "Hopper-v4"
+    write_hdf5(d4rl_folder() / "hopper_random-v1.hdf5", hopper_arrays())
+    assert load_dataset("hopper-random-v1").env_id == "Hopper-v4"
     assert d4rl_file_name("hopper-full-replay-v2") == "hopper_full_replay-v2.hdf5"
 
 
