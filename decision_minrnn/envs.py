@@ -81,6 +81,22 @@ class Environments:
         observation, reward, terminated, truncated, _ = self._copies[index].step(clipped)
         return Transition(np.asarray(observation, np.float32), float(reward), bool(terminated), bool(truncated))
 
+    def set_state(
+        self, index: int, positions: Float[ndarray, " position"], velocities: Float[ndarray, " velocity"]
+    ) -> Float[ndarray, " observation"]:
+        """Put one copy of a MuJoCo environment into a state of its simulator, `qpos` and `qvel`; returns what it sees.
+
+        The copy must have been reset. Raises `ConfigError` for an environment without such states, or of other sizes.
+        """
+        copy: Any = self._copies[index].unwrapped
+        if not (hasattr(copy, "set_state") and hasattr(copy, "_get_obs") and hasattr(copy, "model")):
+            raise ConfigError(f"{self.env_id} has no simulator state that can be set; MuJoCo's environments have one.")
+        expected, found = (copy.model.nq, copy.model.nv), (len(positions), len(velocities))
+        if found != expected:
+            raise ConfigError(f"{self.env_id} has states of the sizes {expected}, but {found} were given.")
+        copy.set_state(np.asarray(positions, np.float64), np.asarray(velocities, np.float64))
+        return np.asarray(copy._get_obs(), np.float32)
+
     def close(self) -> None:
         """Free the simulators."""
         for copy in self._copies:

@@ -8,6 +8,8 @@ lower bounds, so `load_dataset` leaves it out unless asked for. This is the only
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from numpy import ndarray
 
 from decision_minrnn.data.base import Recording, reader
 from decision_minrnn.data.checks import check_dimensions, check_file, check_lengths, check_recording
+from decision_minrnn.data.raw import LayoutFault, RawRecording
 from decision_minrnn.errors import DataError
 
 if TYPE_CHECKING:
@@ -51,27 +54,14 @@ def read_d4rl(path: Path) -> Recording:
     Raises `DataError` for a missing, empty, truncated or foreign file, a missing array, unequal lengths, values that
     are not finite, and a file without a complete episode.
     """
-    import h5py
-
-    check_file(path)
-    try:
-        with h5py.File(path, "r") as file:
-            _check_arrays(path, file)
-            observations = _floats(file["observations"])
-            actions = _floats(file["actions"])
-            rewards = _floats(file["rewards"])
-            terminals = _flags(file["terminals"])
-            timeouts = _flags(file["timeouts"])
-            env_id = _env_id(file)
-    except DataError:
-        raise
-    except PermissionError as error:
-        raise DataError(f"the file {path} cannot be read: {error.strerror or error}.") from error
-    except (OSError, RuntimeError, KeyError) as error:
-        raise DataError(
-            f"{path} is damaged, incomplete or not an HDF5 file ({path.stat().st_size:,} bytes): {error}. "
-            f"Copy or download it again."
-        ) from error
+    with _opened(path) as file:
+        _check_arrays(path, file)
+        observations = _floats(file["observations"])
+        actions = _floats(file["actions"])
+        rewards = _floats(file["rewards"])
+        terminals = _flags(file["terminals"])
+        timeouts = _flags(file["timeouts"])
+        env_id = _env_id(file)
 
     ends = np.flatnonzero(terminals | timeouts)
     if len(ends) == 0:
@@ -92,6 +82,82 @@ def read_d4rl(path: Path) -> Recording:
     )
     check_recording(str(path), recording.without_unfinished())
     return recording
+
+
+def read_raw_d4rl(path: Path) -> RawRecording:
+    """Read all that a file holds, faults included, for `data check`.
+
+    Raises `DataError` only where there is nothing to look at: a missing, damaged or foreign file.
+    """
+    with _opened(path) as file:
+        env_id = _env_id(file)
+        problem = _layout_fault(file)
+        if problem is not None:
+            return RawRecording.without_steps(problem, env_id)
+        terminals, timeouts = _flags(file["terminals"]), _flags(file["timeouts"])
+        return RawRecording(
+            observations=_floats(file["observations"]),
+            actions=_floats(file["actions"]),
+            rewards=_floats(file["rewards"]),
+            terminals=terminals,
+            timeouts=timeouts,
+            ends=np.flatnonzero(terminals | timeouts).astype(np.int64),
+            next_observations=_optional(file, "next_observations", axes=2),
+            positions=_optional(file, "infos/qpos", axes=2),
+            velocities=_optional(file, "infos/qvel", axes=2),
+            env_id=env_id,
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file to read from; whatever is wrong with it becomes a `DataError`."""
+    import h5py
+
+    check_file(path)
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except DataError:
+        raise
+    except PermissionError as error:
+        raise DataError(f"the file {path} cannot be read: {error.strerror or error}.") from error
+    except (OSError, RuntimeError, KeyError) as error:
+        raise DataError(
+            f"{path} is damaged, incomplete or not an HDF5 file ({path.stat().st_size:,} bytes): {error}. "
+            f"Copy or download it again."
+        ) from error
+
+
+def _layout_fault(file: h5py.File) -> LayoutFault | None:
+    """Why the rows of a file cannot be read as steps; `_check_arrays` says so too, but knows no T+1 layout."""
+    lengths = {name: file[name].shape[0] for name in _AXES if name in file and len(getattr(file[name], "shape", ())) > 0}
+    if len(lengths) == len(_AXES):
+        steps = lengths["rewards"]
+        episodes = int((_flags(file["terminals"]) | _flags(file["timeouts"])).sum()) if steps else 0
+        others = {length for name, length in lengths.items() if name != "observations"}
+        if others == {steps} and episodes and lengths["observations"] == steps + episodes:
+            return LayoutFault(
+                f"there are {lengths['observations']:,} observations for {steps:,} actions: T+1 rows in each of the "
+                f"{episodes:,} episodes",
+                "Leave out the last observation of each episode, or store the file in Minari's layout.",
+                {**lengths, "episodes": episodes},
+            )
+    try:
+        _check_arrays(Path(file.filename), file)
+    except DataError as error:
+        return LayoutFault(str(error), "Mend the file as the message says, then check it again.", lengths)
+    return None
+
+
+def _optional(file: h5py.File, name: str, axes: int) -> Float32[ndarray, "steps size"] | None:
+    """An array that not every file has; None where it is absent or has another shape than one row a step."""
+    import h5py
+
+    stored = file.get(name)
+    if not isinstance(stored, h5py.Dataset) or stored.dtype.kind not in "fiu":
+        return None
+    return _floats(stored) if len(stored.shape) == axes and len(stored) == len(file["rewards"]) else None
 
 
 def _check_arrays(path: Path, file: h5py.File) -> None:

@@ -23,6 +23,7 @@ from numpy import ndarray
 from decision_minrnn.cards import Reference
 from decision_minrnn.data.base import Recording, reader
 from decision_minrnn.data.checks import check_recording
+from decision_minrnn.data.raw import LayoutFault, RawRecording
 from decision_minrnn.data.web import forbidden_by
 from decision_minrnn.errors import DataError
 
@@ -130,6 +131,67 @@ def read_minari(folder: Path) -> Recording:
         raise DataError(f"minari cannot read the dataset in {folder}: {type(error).__name__}: {error}") from error
     check_recording(where, recording)
     return recording
+
+
+def read_raw_minari(folder: Path) -> RawRecording:
+    """Read all that a dataset holds, faults included, for `data check`; next observations are the T+1st rows' own.
+
+    Raises `DataError` for spaces other than flat boxes and for a dataset that minari cannot open.
+    """
+    from minari import MinariDataset
+
+    where = str(folder)
+    try:
+        dataset = MinariDataset(data_folder(folder) or folder)
+        for kind, space in (("observation", dataset.observation_space), ("action", dataset.action_space)):
+            _flat_size(where, kind, space)
+        episodes = list(dataset.iterate_episodes())
+        env_id = dataset.env_spec.id if dataset.env_spec else None
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"minari cannot read the dataset in {folder}: {type(error).__name__}: {error}") from error
+    lengths = np.array([len(episode.rewards) for episode in episodes], np.int64)
+    wrong = [
+        index
+        for index, (episode, length) in enumerate(zip(episodes, lengths, strict=True))
+        if (len(episode.observations), len(episode.actions)) != (length + 1, length) or length == 0
+    ]
+    if wrong or not episodes:
+        problem = LayoutFault(
+            f"{len(wrong):,} of {len(episodes):,} episodes do not have T+1 observations for T actions and rewards"
+            + (f", first episode {wrong[0]:,}" if wrong else ""),
+            "Record the dataset again with minari, which stores the last observation of each episode too.",
+            {"episodes": len(episodes), "faulty": len(wrong)},
+        )
+        return RawRecording.without_steps(problem, env_id)
+    with np.errstate(over="ignore"):
+        observations, following, actions, rewards = (
+            np.concatenate([np.asarray(rows) for rows in parts]).astype(np.float32)
+            for parts in (
+                [episode.observations[:-1] for episode in episodes],
+                [episode.observations[1:] for episode in episodes],
+                [episode.actions for episode in episodes],
+                [episode.rewards for episode in episodes],
+            )
+        )
+    ends = np.cumsum(lengths) - 1
+    terminals = np.concatenate([np.asarray(episode.terminations, bool) for episode in episodes])
+    timeouts = np.concatenate([np.asarray(episode.truncations, bool) for episode in episodes])
+    timeouts[ends] |= ~terminals[ends]  # an episode without an end mark was cut
+    return RawRecording(
+        observations=observations,
+        actions=actions,
+        rewards=rewards,
+        terminals=terminals,
+        timeouts=timeouts,
+        ends=ends,
+        next_observations=following,
+        env_id=env_id,
+        action_low=_bound(dataset.action_space.low),
+        action_high=_bound(dataset.action_space.high),
+        references=_references(where, dataset.storage.metadata),
+    )
 
 
 def _read_episodes(where: str, dataset: MinariDataset, observation_size: int, action_size: int) -> Recording:

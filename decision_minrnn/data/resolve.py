@@ -27,6 +27,7 @@ from decision_minrnn.data.checks import check_recording
 from decision_minrnn.data.download import OnDownload
 from decision_minrnn.data.environment import EnvChoice, choose_environment
 from decision_minrnn.data.fetch import Location, fetch
+from decision_minrnn.data.raw import RawRecording
 from decision_minrnn.data.trajectories import Trajectories
 from decision_minrnn.errors import DataError, UnknownNameError
 
@@ -84,6 +85,12 @@ def load_dataset(
     source = f"{where}: {location.place or chosen.name}, {data.steps:,} steps in {data.episodes:,} episodes"
     notes = [*recording.notes, *notes, *_cut_note(data), *_size_note(location), *choice.notes]
     return replace(data, source="; ".join([f"{source} ({_words(choice)})", *notes]))
+
+
+def read_raw(location: Location) -> RawRecording:
+    """All that a dataset holds, faults included; raises `DataError` only where nothing can be read."""
+    chosen = format_of(location.path)
+    return d4rl.read_raw_d4rl(location.path) if chosen.read is d4rl.read_d4rl else minari.read_raw_minari(location.path)
 
 
 def locate(name_or_path: str | os.PathLike[str]) -> Location:
