@@ -32,7 +32,7 @@ FLOORS = (
     ("optimization", "scores"),
     ("data", "encoders", "tasks"),
     ("envs", "model"),
-    ("checkpoint", "policy", "progress", "tracking"),
+    ("checkpoint", "doctor", "policy", "progress", "tracking"),
     ("learner", "rollout"),
     ("runs",),
     ("training",),

@@ -1,4 +1,4 @@
-"""`decision-minrnn data list`, `show NAME` and `download NAME...`: which datasets there are, and what is in one."""
+"""`decision-minrnn data list | show | check | download`: which datasets there are, what is in one, what is wrong with it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,18 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
-    commands: dict[str, Any] = {"list": list_datasets, "show": show_dataset, "download": download_datasets}
+    from decision_minrnn.cli.check import check_dataset
+
+    commands: dict[str, Any] = {
+        "list": list_datasets,
+        "show": show_dataset,
+        "check": check_dataset,
+        "download": download_datasets,
+    }
     subcommand_cli_from_dict(
         commands,
         prog="decision-minrnn data",
-        description="List, describe and download datasets.",
+        description="List, describe, check and download datasets.",
         args=list(arguments),
     )
 
