@@ -65,3 +65,23 @@ def test_other_sizes_are_refused() -> None:
         environments.check_sizes(2, 1)
         with pytest.raises(ConfigError, match=r"size 2 and actions of size 1.*trained for 11 and 3.*--env"):
             environments.check_sizes(11, 3)
+
+
+def test_a_simulator_goes_on_from_the_state_it_is_put_into() -> None:
+    # Hopper sees its positions without the first, and its velocities
+    positions, velocities = np.array([9, 1.2, 0.1, -0.1, -0.2, 0.3]), np.linspace(-1, 1, 6)
+    with Environments("Hopper-v5") as environments:
+        environments.reset(0, seed=0)
+        seen = environments.set_state(0, positions, velocities)
+        np.testing.assert_allclose(seen, [*positions[1:], *velocities], rtol=1e-6)
+        first = environments.step(0, np.full(3, 0.5))
+        environments.set_state(0, positions, velocities)
+        np.testing.assert_allclose(environments.step(0, np.full(3, 0.5)).observation, first.observation, atol=1e-5)
+
+
+@pytest.mark.parametrize(("env_id", "message"), [(LEDGER, "no simulator state"), ("Hopper-v5", r"sizes \(6, 6\), but")])
+def test_states_that_cannot_be_set(env_id: str, message: str) -> None:
+    with Environments(env_id) as environments:
+        environments.reset(0, seed=0)
+        with pytest.raises(ConfigError, match=message):
+            environments.set_state(0, np.zeros(2), np.zeros(2))

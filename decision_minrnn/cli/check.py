@@ -39,13 +39,14 @@ def check_dataset(name: Annotated[str, tyro.conf.Positional], env: str | None = 
         console = Console()
         console = console if console.is_terminal else Console(width=120)
         for part in report_parts(report):
-            console.print(part)
+            console.print(part, soft_wrap=isinstance(part, str), highlight=False)
     if report.errors:
         raise SystemExit(1)
 
 
 def report_parts(report: Report) -> list[RenderableType]:
     """What is printed, from top to bottom."""
+    from rich.markup import escape
     from rich.table import Table
     from rich.text import Text
 
@@ -61,7 +62,7 @@ def report_parts(report: Report) -> list[RenderableType]:
     counts = {name: sum(found.severity == name for found in report.findings) for name in _STYLES}
     told = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
     parts: list[RenderableType] = [
-        Text(f"{report.dataset}: {report.source}, {report.steps:,} steps, {report.episodes:,} finished episodes"),
+        escape(f"{report.dataset}: {report.source}, {report.steps:,} steps, {report.episodes:,} finished episodes"),
         table,
     ]
     if report.statistics:

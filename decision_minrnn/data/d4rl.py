@@ -131,7 +131,8 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 
 def _layout_fault(file: h5py.File) -> LayoutFault | None:
     """Why the rows of a file cannot be read as steps; `_check_arrays` says so too, but knows no T+1 layout."""
-    lengths = {name: file[name].shape[0] for name in _AXES if name in file and len(getattr(file[name], "shape", ())) > 0}
+    shapes = {name: getattr(file[name], "shape", ()) for name in _AXES if name in file}
+    lengths = {name: shape[0] for name, shape in shapes.items() if shape}
     if len(lengths) == len(_AXES):
         steps = lengths["rewards"]
         episodes = int((_flags(file["terminals"]) | _flags(file["timeouts"])).sum()) if steps else 0

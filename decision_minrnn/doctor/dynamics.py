@@ -1,7 +1,7 @@
 """What the recorded dynamics say: which row follows which, without a simulator.
 
-The rule is a linear one, fitted by least squares: z_{t+1} - z_t from (z_t, a_t, 1), with z the observations divided by
-their deviation. It explains a good part of the change in any continuous control task, and hardly any where the action
+The rule is a linear one, fitted by least squares: z_{t+1} - z_t from (z_t, a_t, 1), with z the standardised
+observations. It explains a good part of the change in any continuous control task, and hardly any where the action
 belongs to another step; a reset to the start of an episode is far outside of it.
 """
 
@@ -34,10 +34,9 @@ def action_gains(subject: Subject) -> dict[int, float] | None:
     rows = _sample(np.flatnonzero(run) + farthest)
     if len(rows) < _FEWEST:
         return None
-    z, actions = subject.raw.observations / subject.scale, subject.raw.actions
-    change = z[rows + 1] - z[rows]
-    without = _explained(z[rows], change)
-    return {lag: _explained(np.hstack([z[rows], actions[rows + lag]]), change) - without for lag in LAGS}
+    z, change = _standardised(subject, rows), _change(subject, rows)
+    without = _explained(z, change)
+    return {lag: _explained(np.hstack([z, subject.raw.actions[rows + lag]]), change) - without for lag in LAGS}
 
 
 def start_spread(subject: Subject, drift: int) -> float:
@@ -67,14 +66,15 @@ def jumps(subject: Subject) -> Jumps | None:
     rows = _sample(np.flatnonzero(inside))
     if len(rows) < _FEWEST or len(starts) < 5:
         return None
-    observations, actions = subject.raw.observations, subject.raw.actions
+    actions = subject.raw.actions
     nearness = _distance_from_start(subject, starts)
     near = nearness[1:] <= 4 * np.median(nearness[starts])
     if near[inside].mean() > 0.01:
         return None
 
-    weights = _fit(_inputs(observations[rows] / subject.scale, actions[rows]), _change(subject, rows))
-    residual = _change(subject, slice(None)) - _inputs(observations[:-1] / subject.scale, actions[:-1]) @ weights
+    weights = _fit(_inputs(_standardised(subject, rows), actions[rows]), _change(subject, rows))
+    every = slice(0, subject.steps - 1)
+    residual = _change(subject, every) - _inputs(_standardised(subject, every), actions[every]) @ weights
     size = np.abs(residual[rows])
     deviation = np.minimum(size, np.quantile(size, 0.99, axis=0)).std(axis=0) + 1e-9
     with np.errstate(invalid="ignore"):
@@ -88,6 +88,12 @@ def _change(subject: Subject, rows: ndarray | slice) -> ndarray:
     observations = subject.raw.observations
     change: ndarray = (observations[1:][rows] - observations[:-1][rows]) / subject.scale
     return change
+
+
+def _standardised(subject: Subject, rows: ndarray | slice) -> ndarray:
+    """z_t."""
+    z: ndarray = (subject.raw.observations[rows] - subject.mean) / subject.scale
+    return z
 
 
 def _distance_from_start(subject: Subject, starts: ndarray) -> Float64[ndarray, " steps"]:
@@ -110,8 +116,10 @@ def _inputs(*columns: ndarray) -> ndarray:
 
 
 def _fit(inputs: ndarray, targets: ndarray) -> ndarray:
-    weights: ndarray = np.linalg.lstsq(inputs, targets, rcond=None)[0]
-    return weights
+    # by the normal equations: many rows, few columns, and these are standardised
+    inputs = inputs.astype(np.float64)
+    weights: ndarray = np.linalg.lstsq(inputs.T @ inputs, inputs.T @ targets.astype(np.float64), rcond=1e-10)[0]
+    return weights.astype(np.float32)
 
 
 def _explained(inputs: ndarray, targets: ndarray) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from decision_minrnn.data.base import Recording
+from decision_minrnn.data.base import Recording, format_of
 from decision_minrnn.data.environment import choose_environment
 from decision_minrnn.data.raw import RawRecording
 from decision_minrnn.data.fetch import Location, fetch
@@ -78,7 +78,7 @@ def examine(name_or_path: str | os.PathLike[str], *, env: str | None = None) -> 
             failed.add(known.name)
     return Report(
         dataset=location.asked,
-        source=location.place or str(location.path),
+        source=location.place or format_of(location.path).name,
         steps=subject.steps,
         episodes=subject.episodes,
         findings=tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))),

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from decision_minrnn.cards import env_cards
 from decision_minrnn.doctor.base import Finding, check
 from decision_minrnn.doctor.subject import Subject
 from decision_minrnn.scores import normalized_score
 
 _SMALLEST = 0.02
+"""Returns are too small below this share of what an expert earns over a random policy in as many steps."""
 _LARGEST = 200.0
+"""Normalised scores are too large beyond this."""
 
 
 @check("environment", after=("layout",))
@@ -32,10 +35,17 @@ def environment(subject: Subject) -> Iterator[Finding]:
     else:
         yield Finding(
             "note",
-            f"the environment is not known{how}: limits, sizes and reward scale are not checked",
+            f"the environment is not known{how}{_fitting(subject)}; limits, sizes and reward scale are not checked",
             "Give it with --env, or store metadata/env_id in the file.",
             {"env_id": None, "stored": None, "env": None},
         )
+
+
+def _fitting(subject: Subject) -> str:
+    """Which cards have the recording's sizes."""
+    sizes = subject.raw.observations.shape[1], subject.raw.actions.shape[1]
+    names = [card.name for card in env_cards().values() if (card.observation_size, card.action_size) == sizes]
+    return f"; the sizes are those of {' and '.join(names)}" if names else ""
 
 
 @check("rewards", after=("layout", "sizes"))
@@ -61,8 +71,11 @@ def reward_scale(subject: Subject) -> Iterator[Finding]:
         "normalized_max": float(scores.max()),
     }
     span = reference.max - reference.min
-    if largest < _SMALLEST * span:
-        problem = f"the largest return is {largest:.4g}, {largest / span:.2%} of the way from random to expert"
+    longest = int(subject.lengths.max())
+    # a short episode cannot have earned much
+    expected = span * (min(1, longest / subject.env.episode_limit) if subject.env else 1)
+    if largest < _SMALLEST * expected:
+        problem = f"the largest return of episodes of up to {longest:,} steps is {largest:.4g}"
     elif scores.max() > _LARGEST or scores.min() < -_LARGEST:
         problem = f"normalised scores range from {scores.min():,.0f} to {scores.max():,.0f}"
     else:

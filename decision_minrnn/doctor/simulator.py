@@ -1,8 +1,8 @@
 """Recorded steps taken again in the simulator, where the file holds its states.
 
-For a sample of steps the simulator is put into the recorded state (`infos/qpos`, `infos/qvel`), the recorded action is
-applied, and what follows is held against what was recorded. That turns "recorded in v2, simulated in v5" into numbers,
-for each version of the environment that can be made here.
+For a sample of steps the simulator is put into the recorded state (`infos/qpos`, `infos/qvel`), the recorded actions
+are applied, and what follows is held against what was recorded. That turns "recorded in v2, simulated in v5" into
+numbers, for each version of the environment that can be made here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Int64
 from numpy import ndarray
 
 from decision_minrnn.doctor.base import Finding, check
@@ -32,7 +32,7 @@ class Replay:
     env_id: str
     steps: int
     state_median: float
-    """Of what is seen in the recorded state from the recorded observation."""
+    """Of what is seen in the recorded state from the recorded observation, in what follows from a state alone."""
     observation_median: float
     observation_max: float
     reward_median: float
@@ -96,58 +96,53 @@ def simulator(subject: Subject) -> Iterator[Finding]:
 
 
 def replay(subject: Subject, env_id: str, seed: int = 0) -> Replay:
-    """Take a sample of the recorded steps again; the same seed takes the same steps."""
+    """Take a sample of the recorded steps again; the same seed takes the same steps.
+
+    Each sample is two steps: from the recorded state with the recorded action to the next observation, and on from
+    there with the next action, of which the reward is compared. Ant measures its speed from what the step before has
+    left behind in the simulator, and setting a state wipes that out.
+    """
     raw = subject.raw
     assert raw.positions is not None
     assert raw.velocities is not None
     generator = np.random.default_rng(seed)
-    usable = subject.finite & np.isfinite(raw.positions).all(axis=1) & np.isfinite(raw.velocities).all(axis=1)
-    inner = _choose(generator, np.flatnonzero(usable[:-1] & subject.inside), SAMPLE)
-    last = _choose(generator, np.flatnonzero(usable & raw.terminals), _TERMINAL_SAMPLE)
-    rows = np.concatenate([inner, last])
-    state, following, rewards = np.zeros(len(rows)), np.zeros(len(inner)), np.zeros(len(rows))
-    terminated = np.zeros(len(rows), bool)
+    usable = subject.inside & np.isfinite(raw.positions[:-1]).all(axis=1) & np.isfinite(raw.velocities[:-1]).all(axis=1)
+    ended = raw.terminals[1:]
+    inner = _choose(generator, np.flatnonzero(usable & ~ended), SAMPLE)
+    rows = np.concatenate([inner, _choose(generator, np.flatnonzero(usable & ended), _TERMINAL_SAMPLE)])
+    size = raw.observations.shape[1]
+    seen, following = np.zeros((len(rows), size)), np.zeros((len(rows), size))
+    rewards, terminated = np.zeros(len(rows)), np.zeros(len(rows), bool)
+    # what is seen in a state whatever came before it; contact forces are not of that kind
+    of_state = np.ones(size, bool)
     with Environments(env_id) as environments:
-        environments.check_sizes(raw.observations.shape[1], raw.actions.shape[1])
+        environments.check_sizes(size, raw.actions.shape[1])
         environments.reset(0, seed)
         for place, row in enumerate(rows):
-            seen = environments.set_state(0, raw.positions[row], raw.velocities[row])
-            step = environments.step(0, raw.actions[row])
-            state[place] = np.abs(seen - raw.observations[row]).max()
-            rewards[place], terminated[place] = step.reward, step.terminated
-            if place < len(inner):
-                following[place] = np.abs(step.observation - raw.observations[row + 1]).max()
-    return _compare(subject, env_id, rows, len(inner), state, following, rewards, terminated)
-
-
-def _compare(
-    subject: Subject,
-    env_id: str,
-    rows: Int64[ndarray, " rows"],
-    inner: int,
-    state: Float64[ndarray, " rows"],
-    following: Float64[ndarray, " inner"],
-    rewards: Float64[ndarray, " rows"],
-    terminated: Bool[ndarray, " rows"],
-) -> Replay:
-    """Differences between what was simulated at `rows`, the first `inner` of them not terminal, and the recording."""
-    recorded = subject.raw.rewards[rows].astype(np.float64)
-    wrong = np.abs(rewards - recorded)
+            state = raw.positions[row], raw.velocities[row]
+            seen[place] = environments.set_state(0, *state)
+            following[place] = environments.step(0, raw.actions[row]).observation
+            second = environments.step(0, raw.actions[row + 1])
+            rewards[place], terminated[place] = second.reward, second.terminated
+            of_state &= np.abs(environments.set_state(0, *state) - seen[place]) <= TOLERANCE
+    state_off = np.abs(seen - raw.observations[rows])[:, of_state].max(axis=1, initial=0)
+    observation_off = np.abs(following - raw.observations[rows + 1]).max(axis=1, initial=0)
+    recorded = raw.rewards[rows + 1].astype(np.float64)
+    reward_off, last_off = np.split(np.abs(rewards - recorded), [len(inner)])
     power = float(np.square(rewards).sum())
-    last = float(np.median(wrong[inner:])) if inner < len(rows) else 0.0
     return Replay(
         env_id=env_id,
-        steps=inner,
-        state_median=_median(state),
-        observation_median=_median(following),
-        observation_max=float(following.max(initial=0)),
-        reward_median=_median(wrong[:inner]),
-        reward_max=float(wrong[:inner].max(initial=0)),
-        terminal_steps=len(rows) - inner,
-        terminal_reward_median=last,
-        terminated_differently=int((terminated != subject.raw.terminals[rows]).sum()),
+        steps=len(inner),
+        state_median=_quantile(state_off, 0.5),
+        observation_median=_quantile(observation_off, 0.5),
+        observation_max=_quantile(observation_off, 1),
+        reward_median=_quantile(reward_off, 0.5),
+        reward_max=_quantile(reward_off, 1),
+        terminal_steps=len(last_off),
+        terminal_reward_median=_quantile(last_off, 0.5),
+        terminated_differently=int((terminated != ended[rows]).sum()),
         reward_scale=float((rewards * recorded).sum() / power) if power else 1.0,
-        off=max(last, *(float(np.quantile(values, 0.99)) if inner else 0.0 for values in (following, wrong[:inner]))),
+        off=max(_quantile(observation_off, 0.99), _quantile(reward_off, 0.99), _quantile(last_off, 0.5)),
     )
 
 
@@ -164,8 +159,8 @@ def _choose(generator: np.random.Generator, rows: ndarray, count: int) -> Int64[
     return chosen.astype(np.int64)
 
 
-def _median(values: ndarray) -> float:
-    return float(np.median(values)) if len(values) else 0.0
+def _quantile(values: ndarray, share: float) -> float:
+    return float(np.quantile(values, share)) if len(values) else 0.0
 
 
 def _words(found: Replay) -> str:

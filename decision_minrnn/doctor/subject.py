@@ -87,6 +87,11 @@ class Subject:
         return inside
 
     @cached_property
+    def mean(self) -> Float32[ndarray, " observation"]:
+        """Mean of each observation dimension over finite rows."""
+        return np.asarray(self.raw.observations[self.finite].mean(axis=0, dtype=np.float64), np.float32)
+
+    @cached_property
     def scale(self) -> Float32[ndarray, " observation"]:
         """Standard deviation of each observation dimension over finite rows, never zero."""
         return np.asarray(self.raw.observations[self.finite].std(axis=0, dtype=np.float64) + 1e-6, np.float32)
