@@ -48,7 +48,7 @@ def alignment(subject: Subject) -> Iterator[Finding]:
 
 def _drift(subject: Subject) -> Finding | None:
     """T+1 observations an episode joined with T actions, or the reverse: episode k is shifted by k rows."""
-    if subject.episodes < 5:
+    if subject.finite_episodes.sum() < 5:
         return None
     spread = {drift: start_spread(subject, drift) for drift in (-1, 0, 1)}
     best = min(spread, key=lambda drift: spread[drift])

@@ -107,6 +107,23 @@ def test_marks_inside_a_minari_episode(tmp_path: Path, monkeypatch: pytest.Monke
     assert finding.values == {"steps": 1, "first": 2}
 
 
+@pytest.mark.parametrize("name", ["observations", "actions", "rewards"])
+def test_nothing_but_nan(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arrays = hopper_arrays((3,) * 8)
+    arrays[name][:] = np.nan
+    path = write_hdf5(tmp_path / "x.hdf5", arrays, "Hopper-v5")
+    assert main(["data", "check", str(path), "--json", "-"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert [f["check"] for f in report["findings"] if f["severity"] == "error"] == ["finite"]
+    assert report["statistics"]["return"] == {}
+    assert main(["data", "check", str(path)]) == 1
+
+
+def test_a_single_step(tmp_path: Path) -> None:
+    report = examine(write_hdf5(tmp_path / "x.hdf5", hopper_arrays((1,)), "Hopper-v5"))
+    assert (report.steps, report.episodes, report.errors) == (1, 1, 0)
+
+
 def test_what_cannot_be_looked_at(tmp_path: Path) -> None:
     (tmp_path / "x.hdf5").write_bytes(os.urandom(2000))
     with pytest.raises(DataError, match="damaged"):
