@@ -1,4 +1,4 @@
-"""`decision-minrnn data list | show | check | download`: which datasets there are, what is in one, what is wrong with it."""
+"""`decision-minrnn data list | show | check | download`: which datasets there are, and what is in one."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from numpy import ndarray
 
 from decision_minrnn.data.base import Recording, format_of
 from decision_minrnn.data.environment import choose_environment
-from decision_minrnn.data.raw import RawRecording
 from decision_minrnn.data.fetch import Location, fetch
+from decision_minrnn.data.raw import RawRecording
 from decision_minrnn.data.resolve import locate, read_raw
 
 # Importing the modules of the checks fills the registry.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from recordings import write_hdf5
 
-from decision_minrnn.data.resolve import fetch, read_raw
+from decision_minrnn.data.resolve import locate, read_raw
 from decision_minrnn.doctor import Finding, examine
 from decision_minrnn.doctor.base import checks
 
@@ -22,7 +22,7 @@ EPISODES = 40
 @pytest.fixture(scope="module")
 def real() -> Arrays:
     """The first episodes of the embedded dataset in D4RL's layout, with next observations."""
-    raw = read_raw(fetch("hopper-medium"))
+    raw = read_raw(locate("hopper-medium"))
     steps = int(raw.ends[EPISODES - 1]) + 1
     names = ("observations", "actions", "rewards", "terminals", "timeouts", "next_observations")
     return {name: getattr(raw, name)[:steps] for name in names}
