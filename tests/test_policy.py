@@ -38,7 +38,8 @@ class Inputs:
 
 def test_the_target_falls_by_the_rewards_and_the_last_action_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     model = constant_model(0.5)
-    policy, inputs = Policy(model), Inputs(model, monkeypatch)
+    policy = Policy(model)
+    inputs = Inputs(policy.model, monkeypatch)
     seen = np.zeros((2, 2), np.float32)
     policy.reset(2, [10.0, 20.0])
     np.testing.assert_allclose(policy.act(seen), [[0.5], [0.5]], atol=1e-6)
@@ -139,9 +140,15 @@ def test_arguments_that_do_not_fit() -> None:
 def test_acting_leaves_no_trace_in_the_model() -> None:
     model = random_model().train()
     policy = Policy(model)
-    assert not model.training
+    assert not policy.model.training
     policy.reset(1, 1.0)
     before = torch.get_rng_state()
-    policy.act(np.zeros((1, 2)))
+    expected = policy.act(np.zeros((1, 2)))
     assert torch.equal(torch.get_rng_state(), before)
+    assert model.training
+    assert all(parameter.is_contiguous() for parameter in model.parameters())
+    with torch.no_grad():
+        model.head.bias += 1
+    policy.reset(1, 1.0)
+    np.testing.assert_array_equal(policy.act(np.zeros((1, 2))), expected)
     assert all(parameter.grad is None for parameter in model.parameters())

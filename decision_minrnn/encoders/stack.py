@@ -136,7 +136,7 @@ class Stack(Encoder):
         for block, part in zip(self._blocks(), self._parts(state), strict=True):
             x, new = block.step(x, part)
             last += new
-        return self.norm(x), last
+        return self.norm.forward(x), last
 
     def _blocks(self) -> Iterable[Block]:
         return cast("Iterable[Block]", self.blocks)
