@@ -101,7 +101,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """The same shape."""
-        return self.down.forward(torch.relu(self.up.forward(self.norm.forward(x))))
+        return self.down.forward(torch.relu_(self.up.forward(self.norm.forward(x))))
 
 
 class Stack(Encoder):
