@@ -17,7 +17,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from decision_minrnn.config import ModelConfig, from_dict, to_dict
+from decision_minrnn.config import ModelConfig
 from decision_minrnn.errors import CheckpointError, ConfigError
 from decision_minrnn.model import DecisionModel
+from decision_minrnn.records import record_from_dict
 from decision_minrnn.versions import versions
 
 FORMAT = 1
@@ -76,7 +77,7 @@ def save_checkpoint(run: Path, model: DecisionModel, state: TrainingState, keep:
     folder = run / "checkpoints" / f"{_PREFIX}{state.update:07d}"
     files = {
         "model.safetensors": safetensors.torch.save(
-            _on_cpu(model.state_dict()), {"model": json.dumps(to_dict(model.config))}
+            _on_cpu(model.state_dict()), {"model": json.dumps(asdict(model.config))}
         ),
         "training.safetensors": safetensors.torch.save(_on_cpu(state.tensors)),
     }
@@ -124,7 +125,7 @@ def load_model(checkpoint: Path) -> DecisionModel:
     path = _verified(checkpoint, "model.safetensors", about)
     try:
         with safetensors.safe_open(path, "pt") as file:
-            config = from_dict(json.loads((file.metadata() or {})["model"]), ModelConfig, str(path))
+            config = record_from_dict(json.loads((file.metadata() or {})["model"]), ModelConfig, str(path))
         with torch.random.fork_rng([]):
             # whose initial weights are random: loading draws nothing from the caller's generator
             model = DecisionModel(config)

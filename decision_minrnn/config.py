@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from math import inf, isfinite
-from typing import Any, Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 from decision_minrnn.errors import ConfigError
-from decision_minrnn.records import record_from_dict
 
 Tokens = Literal["merged", "interleaved"]
 Memory = Literal["carried", "window", "reset"]
@@ -162,16 +161,3 @@ class TrainConfig:
     def _require(self, name: str, valid: bool, expected: str) -> None:
         if not valid:
             raise ConfigError(f"--{name.replace('_', '-')} expects {expected}, got {getattr(self, name)!r}.")
-
-
-Config = TypeVar("Config", ModelConfig, TrainConfig)
-
-
-def to_dict(config: ModelConfig | TrainConfig) -> dict[str, Any]:
-    """The configuration as plain data, for JSON."""
-    return asdict(config)
-
-
-def from_dict(content: Mapping[str, Any], config_type: type[Config], where: str) -> Config:
-    """The inverse of `to_dict`; `where` is named in the `ConfigError` for content that does not fit."""
-    return record_from_dict(content, config_type, where)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import pytest
 
-from decision_minrnn.config import ModelConfig, TrainConfig, from_dict, to_dict
+from decision_minrnn.config import ModelConfig, TrainConfig
 from decision_minrnn.errors import ConfigError
+from decision_minrnn.records import record_from_dict
 
 MODEL = ModelConfig(
     2, 3, (-1.0, -2.0, 0.0), (1.0, 2.0, 0.5), tokens="interleaved", encoder_options={"expansion": 2, "dropout": 0.1}
@@ -59,11 +60,11 @@ def test_smallest_values_that_are_taken() -> None:
 
 @pytest.mark.parametrize("config", [MODEL, TRAIN, TrainConfig("d")], ids=["model", "train", "defaults"])
 def test_to_json_and_back(config: ModelConfig | TrainConfig) -> None:
-    content = json.loads(json.dumps(to_dict(config)))
+    content = json.loads(json.dumps(asdict(config)))
     assert set(content) == {field.name for field in fields(config)}
-    restored = from_dict(content, type(config), "config.json")
+    restored = record_from_dict(content, type(config), "config.json")
     assert restored == config
-    assert json.dumps(to_dict(restored)) == json.dumps(to_dict(config))
+    assert json.dumps(asdict(restored)) == json.dumps(asdict(config))
 
 
 @pytest.mark.parametrize(
@@ -87,14 +88,14 @@ def test_to_json_and_back(config: ModelConfig | TrainConfig) -> None:
 )
 def test_a_file_that_does_not_fit_is_refused_by_its_key(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
-        from_dict(to_dict(TRAIN) | changes, TrainConfig, "config.json")
+        record_from_dict(asdict(TRAIN) | changes, TrainConfig, "config.json")
     assert message in str(error.value)
 
 
 def test_a_missing_key_is_named() -> None:
-    content = to_dict(MODEL)
+    content = asdict(MODEL)
     del content["action_low"]
     with pytest.raises(ConfigError, match=r"config\.json: a ModelConfig needs action_low"):
-        from_dict(content, ModelConfig, "config.json")
+        record_from_dict(content, ModelConfig, "config.json")
     with pytest.raises(ConfigError, match=r"config\.json: expected a ModelConfig, got \[\]"):
-        from_dict([], ModelConfig, "config.json")  # type: ignore[arg-type]
+        record_from_dict([], ModelConfig, "config.json")  # type: ignore[arg-type]
