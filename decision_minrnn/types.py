@@ -68,5 +68,8 @@ class ObservationStatistics(NamedTuple):
     def of(observations: Float[ndarray, "steps observation"]) -> ObservationStatistics:
         """Computed in float64; 1e-6 is added to the deviation, as in Decision Transformer's code."""
         mean = observations.mean(axis=0, dtype=np.float64)
-        std = observations.std(axis=0, dtype=np.float64) + 1e-6
+        # in blocks, since the deviations of all steps would be a copy of twice the size of a mapped file
+        blocks = (observations[start : start + 2**16] for start in range(0, len(observations), 2**16))
+        squares = sum(np.square(block - mean).sum(axis=0) for block in blocks)
+        std = np.sqrt(squares / len(observations)) + 1e-6
         return ObservationStatistics(mean.astype(np.float32), std.astype(np.float32))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -14,3 +16,15 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test downloads what it did not put there itself: those that do so from a server of their own undo it."""
     monkeypatch.setenv("DECISION_MINRNN_OFFLINE", "1")
     monkeypatch.delenv("DECISION_MINRNN_D4RL_MIRROR", raising=False)
+
+
+@pytest.fixture(scope="session")
+def cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, cache_of_tests: Path) -> Path:
+    """The tests share a cache of their own."""
+    monkeypatch.setenv("DECISION_MINRNN_CACHE", str(cache_of_tests))
+    return cache_of_tests

@@ -15,8 +15,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from decision_minrnn.cards import DatasetCard, dataset_cards
-from decision_minrnn.data import minari
 from decision_minrnn.data.download import DownloadError, OnDownload, download
+from decision_minrnn.data.minari import places
 from decision_minrnn.data.web import forbidden_by
 from decision_minrnn.errors import DataError
 
@@ -42,7 +42,7 @@ class Location:
     @property
     def available(self) -> bool:
         """Whether it can be opened without a download."""
-        return minari.data_folder(self.path) is not None if self.minari_id else self.path.exists()
+        return places.data_folder(self.path) is not None if self.minari_id else self.path.exists()
 
 
 def fetch(location: Location, mirrors: Sequence[str] = (), on_download: OnDownload | None = None) -> None:
@@ -87,7 +87,7 @@ def _fetch_from_minari(location: Location) -> None:
     """Let minari download it; the error also names the nearest id that has a card."""
     minari_id = location.minari_id or ""
     try:
-        minari.download(minari_id)
+        places.download(minari_id)
     except DataError as error:
         cards = [card.location for card in dataset_cards().values() if card.source == "minari"]
         near = get_close_matches(minari_id.partition("://")[2].partition("/")[2] or minari_id, cards, n=1, cutoff=0.8)

@@ -3,13 +3,14 @@
 A name is tried in this order; the first that fits decides:
 
 1. the name or alias of a dataset card (`hopper-medium`, `hopper-medium-v2`, `mujoco/hopper/medium-v0`);
-2. a path: a file or folder that exists, or anything that ends in `.hdf5` or `.h5`;
+2. a path: a file or folder that exists, or anything that ends in `.hdf5`, `.h5` or `.npz`;
 3. a Minari id: `hf://farama-minari/mujoco/hopper/medium-v0`, `namespace/name-v0`, or any id in Minari's local folder;
 4. a D4RL name without a card, if its file is in D4RL's cache folder (`hopper-random-v2`: `hopper_random-v2.hdf5`).
 
 To read a file or folder that is called like a card, write its path with a separator: `./hopper-medium`.
 D4RL's cache folder is `D4RL_DATASET_DIR`, else `~/.d4rl/datasets`; Minari's is `MINARI_DATASETS_PATH`, else
-`~/.minari/datasets`. What is missing there is downloaded (`data.fetch`).
+`~/.minari/datasets`. What is missing there is downloaded (`data.fetch`); what was read once is mapped from then on
+(`data.cache`).
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from decision_minrnn.cards import DatasetCard, card_folders, dataset_cards
-from decision_minrnn.data import d4rl, minari
-from decision_minrnn.data.base import Recording, format_of
+from decision_minrnn.data import d4rl, npz
+from decision_minrnn.data.base import Format, Recording
+from decision_minrnn.data.cache import read_cached
 from decision_minrnn.data.checks import check_recording
 from decision_minrnn.data.download import OnDownload
 from decision_minrnn.data.environment import EnvChoice, choose_environment
 from decision_minrnn.data.fetch import Location, fetch
+from decision_minrnn.data.formats import format_of
+from decision_minrnn.data.minari import places
 from decision_minrnn.data.raw import RawRecording
 from decision_minrnn.data.trajectories import Trajectories
 from decision_minrnn.errors import DataError, UnknownNameError
@@ -61,36 +65,37 @@ def load_dataset(
     location = locate(name_or_path)
     fetch(location, mirrors, on_download)
     chosen = format_of(location.path)
-    recording, notes = _without_or_with_unfinished(chosen.read(location.path), location, keep_unfinished)
-    where = location.asked
-    kind = "d4rl" if chosen.read is d4rl.read_d4rl else "minari"
-    choice = choose_environment(where, recording, location.card, location.path, kind, env)
+    return join(read_cached(location.path, chosen), location, chosen, env, keep_unfinished)
 
+
+def join(
+    recording: Recording, location: Location, chosen: Format, env: str | None, keep_unfinished: bool
+) -> Trajectories:
+    """A recording with what its place, its cards and the caller say of it; raises as `load_dataset` does."""
+    recording, notes = _without_or_with_unfinished(recording, location, keep_unfinished)
+    choice = choose_environment(location.asked, recording, location.card, location.path, chosen.kind, env)
+    known = {field.name: getattr(recording, field.name) for field in fields(recording)}
     data = Trajectories(
-        observations=recording.observations,
-        actions=recording.actions,
-        rewards=recording.rewards,
-        offsets=recording.offsets,
-        terminated=recording.terminated,
-        truncated=recording.truncated,
+        **known
+        | {
+            "action_low": choice.action_low,
+            "action_high": choice.action_high,
+            "env_id": choice.env_id,
+            "references": {**(choice.card.references if choice.card else {}), **recording.references},
+        },
         name=location.name,
-        card_name=location.card.name if location.card else None,
         source="",
-        action_low=choice.action_low,
-        action_high=choice.action_high,
-        env_id=choice.env_id,
+        card_name=location.card.name if location.card else None,
         env=choice.card,
-        references={**(choice.card.references if choice.card else {}), **recording.references},
     )
-    source = f"{where}: {location.place or chosen.name}, {data.steps:,} steps in {data.episodes:,} episodes"
+    source = f"{location.asked}: {location.place or chosen.name}, {data.steps:,} steps in {data.episodes:,} episodes"
     notes = [*recording.notes, *notes, *_cut_note(data), *_size_note(location), *choice.notes]
     return replace(data, source="; ".join([f"{source} ({_words(choice)})", *notes]))
 
 
 def read_raw(location: Location) -> RawRecording:
     """All that a dataset holds, faults included; raises `DataError` only where nothing can be read."""
-    chosen = format_of(location.path)
-    return d4rl.read_raw_d4rl(location.path) if chosen.read is d4rl.read_d4rl else minari.read_raw_minari(location.path)
+    return format_of(location.path).read_raw(location.path)
 
 
 def locate(name_or_path: str | os.PathLike[str]) -> Location:
@@ -104,12 +109,12 @@ def locate(name_or_path: str | os.PathLike[str]) -> Location:
         if name == card.name or name in card.aliases:
             return locate_card(card, name)
     path = Path(name).expanduser()
-    if (name and path.exists()) or path.suffix in d4rl.SUFFIXES:
+    if (name and path.exists()) or path.suffix in (*d4rl.SUFFIXES, npz.SUFFIX):
         if not path.exists():
             raise DataError(f"there is no file {path} (looked for in {path.absolute().parent}).")
         return Location(_short(_stem(path)), name, "", path)
-    if minari.is_minari_id(name) or (re.fullmatch(r"[-\w]+-v\d+", name) and minari.local_folder(name).is_dir()):
-        folder = minari.local_folder(name)
+    if places.is_minari_id(name) or (re.fullmatch(r"[-\w]+-v\d+", name) and places.local_folder(name).is_dir()):
+        folder = places.local_folder(name)
         return Location(_short(name.partition("://")[2] or name), name, "Minari dataset", folder, minari_id=name)
     cached = d4rl_folder() / d4rl_file_name(name)
     if cached.is_file():
@@ -122,7 +127,7 @@ def locate_card(card: DatasetCard, asked: str | None = None) -> Location:
     """Where the dataset of a card is, or should be."""
     asked = asked or card.name
     if card.source == "minari":
-        folder = minari.local_folder(card.location)
+        folder = places.local_folder(card.location)
         return Location(_short(card.name), asked, "Minari dataset", folder, card, minari_id=card.location)
     if card.source == "d4rl":
         path = d4rl_folder() / card.location

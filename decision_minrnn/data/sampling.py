@@ -33,6 +33,8 @@ class Sampler:
         self.sampling = sampling
         self.generator = np.random.default_rng(seed)
         self._batch_size = batch_size
+        self._is_first = np.zeros(data.steps, bool)
+        self._is_first[data.offsets[:-1]] = True
         self._next = self.generator.integers(data.steps, size=batch_size)
         """The step with which each stream goes on."""
 
@@ -77,11 +79,11 @@ class Sampler:
 
     def _ends(self, steps: Int64[ndarray, " n"]) -> Int64[ndarray, " n"]:
         """The step after the last of each step's episode."""
-        return self.data.offsets[self.data.episode_of_step[steps] + 1]
+        return self.data.offsets[self.data.episode_of(steps) + 1]
 
     def _gather(self, steps: Int64[ndarray, "batch time"], mask: Bool[ndarray, "batch time"], marked: bool) -> Batch:
         data = self.data
-        first = steps == data.offsets[data.episode_of_step[steps]]
+        first = self._is_first[steps]
         previous = data.actions[np.maximum(steps - 1, 0)]
         previous[first] = 0
         return Batch(

@@ -1,7 +1,8 @@
 """`Trajectories`: a whole dataset as flat arrays with episode offsets.
 
 Episode e holds the steps `offsets[e] <= n < offsets[e + 1]`. Step n is (observation n, the action taken on it, the
-reward for that action): T rows of each in an episode of T actions, whatever the source stores.
+reward for that action): T rows of each in an episode of T actions, whatever the source stores. The arrays may be
+read-only maps of files, larger than memory.
 
 An episode that is neither terminated nor truncated is unfinished: the recording ends in its middle, and what it would
 have earned is not known. Its return and returns-to-go are lower bounds.
@@ -9,31 +10,27 @@ have earned is not known. Its return and returns-to-go are lower bounds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 from numpy import ndarray
 
-from decision_minrnn.cards import EnvCard, Reference
+from decision_minrnn.cards import EnvCard
+from decision_minrnn.data.base import Recording
 from decision_minrnn.types import Episode, ObservationStatistics
 
 
-@dataclass(frozen=True, eq=False)
-class Trajectories:
-    """Recorded episodes. N steps in E episodes; observations of size O, actions of size A."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Trajectories(Recording):
+    """A recording and what is known of it. N steps in E episodes; observations of size O, actions of size A.
 
-    observations: Float32[ndarray, "steps observation"]
-    actions: Float32[ndarray, "steps action"]
-    rewards: Float32[ndarray, " steps"]
-    offsets: Int64[ndarray, " episodes+1"]
-    """First step of each episode, then N."""
-    terminated: Bool[ndarray, " episodes"]
-    """The environment ended the episode."""
-    truncated: Bool[ndarray, " episodes"]
-    """A time limit or the end of the recording cut the episode."""
+    `env_id` is the gymnasium id to evaluate in, if known; `references` are those of the environment card, and the
+    file's own where it holds any.
+    """
+
     name: str
     """Short name, used for run folders."""
     source: str
@@ -42,31 +39,7 @@ class Trajectories:
     action_high: Float32[ndarray, " action"]
     card_name: str | None = None
     """Name of the dataset card, if one was asked for."""
-    env_id: str | None = None
-    """gymnasium id to evaluate in, if known."""
     env: EnvCard | None = None
-    references: Mapping[str, Reference] = field(default_factory=dict)
-    """Score references by name: those of the environment card, and `minari-metadata` where the file holds them."""
-
-    @property
-    def steps(self) -> int:
-        """N."""
-        return len(self.rewards)
-
-    @property
-    def episodes(self) -> int:
-        """E."""
-        return len(self.offsets) - 1
-
-    @cached_property
-    def lengths(self) -> Int64[ndarray, " episodes"]:
-        """Steps of each episode."""
-        return np.diff(self.offsets)
-
-    @property
-    def finished(self) -> Bool[ndarray, " episodes"]:
-        """False for an unfinished episode. Statistics of returns and lengths are over the finished ones."""
-        return self.terminated | self.truncated
 
     @property
     def cut_short(self) -> Bool[ndarray, " episodes"]:
@@ -80,7 +53,7 @@ class Trajectories:
     @cached_property
     def returns(self) -> Float32[ndarray, " episodes"]:
         """Undiscounted sum of rewards of each episode, summed in float64."""
-        return np.add.reduceat(self.rewards.astype(np.float64), self.offsets[:-1]).astype(np.float32)
+        return np.add.reduceat(self.rewards, self.offsets[:-1], dtype=np.float64).astype(np.float32)
 
     @property
     def finished_returns(self) -> Float32[ndarray, " finished_episodes"]:
@@ -94,16 +67,14 @@ class Trajectories:
 
         Chen et al. 2021, "Decision Transformer", section 3; discount 1.
         """
-        rewards = self.rewards.astype(np.float64)
         result = np.empty(self.steps, np.float32)
         for start, end in zip(self.offsets[:-1], self.offsets[1:], strict=True):
-            result[start:end] = np.cumsum(rewards[start:end][::-1])[::-1]
+            result[start:end] = np.cumsum(self.rewards[start:end][::-1], dtype=np.float64)[::-1]
         return result
 
-    @cached_property
-    def episode_of_step(self) -> Int64[ndarray, " steps"]:
+    def episode_of(self, steps: Int64[ndarray, "*shape"]) -> Int64[ndarray, "*shape"]:
         """The episode that each step belongs to."""
-        return np.repeat(np.arange(self.episodes), self.lengths)
+        return np.searchsorted(self.offsets, steps, side="right") - 1
 
     @cached_property
     def statistics(self) -> ObservationStatistics:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from decision_minrnn.data.base import Recording, format_of
+from decision_minrnn.data.base import Recording
 from decision_minrnn.data.environment import choose_environment
 from decision_minrnn.data.fetch import Location, fetch
+from decision_minrnn.data.formats import format_of
 from decision_minrnn.data.raw import RawRecording
 from decision_minrnn.data.resolve import locate, read_raw
 
@@ -101,7 +102,7 @@ def _subject(location: Location, raw: RawRecording, env: str | None) -> Subject:
         action_high=raw.action_high,
         env_id=raw.env_id,
     )
-    kind = "minari" if location.path.is_dir() else "d4rl"
+    kind = format_of(location.path).kind
     size = raw.actions.shape[1]
     unbounded = np.full(size, -np.inf, np.float32), np.full(size, np.inf, np.float32)
     if raw.fault is not None:

@@ -16,7 +16,7 @@ import pytest
 from minari.data_collector import EpisodeBuffer
 
 from decision_minrnn.data import load_dataset
-from decision_minrnn.data import minari as minari_reader
+from decision_minrnn.data.minari import places
 from decision_minrnn.errors import DataError
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -226,8 +226,8 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
         over.wait(10)
         raise OSError
 
-    monkeypatch.setattr(minari_reader.urllib.request, "urlopen", silent)
+    monkeypatch.setattr(places.urllib.request, "urlopen", silent)
     start = time.monotonic()
-    assert not minari_reader.reachable("http://127.0.0.1:9", timeout=0.2)
+    assert not places.reachable("http://127.0.0.1:9", timeout=0.2)
     assert time.monotonic() - start < 5
     over.set()

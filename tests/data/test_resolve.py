@@ -105,7 +105,7 @@ def test_a_folder_or_file_of_something_else() -> None:
     with pytest.raises(DataError, match=r"photos is not a dataset: it holds a\.jpg.*metadata\.json"):
         load_dataset("photos")
     Path("notes.txt").write_text("text")
-    with pytest.raises(DataError, match=r"notes\.txt is in no format.*D4RL-layout HDF5, Minari dataset"):
+    with pytest.raises(DataError, match=r"notes\.txt is in no format.*HDF5, npz in D4RL's layout, Minari"):
         load_dataset("notes.txt")
 
 

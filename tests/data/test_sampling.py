@@ -56,7 +56,7 @@ def assert_is_of(batch: Batch, data: Trajectories) -> None:
     """At every place that is not padding: action, return-to-go and previous action belong to the observation."""
     steps, real = steps_of(batch), batch.mask.numpy()
     first = np.isin(steps, data.offsets)
-    by_hand = [data.rewards[n : data.offsets[data.episode_of_step[n] + 1]].sum() for n in range(data.steps)]
+    by_hand = [data.rewards[n : data.offsets[data.episode_of(n) + 1]].sum() for n in range(data.steps)]
     np.testing.assert_allclose(batch.returns_to_go.numpy()[real], np.array(by_hand)[steps][real], rtol=1e-6)
     np.testing.assert_array_equal(batch.actions.numpy()[real][:, 0], steps[real] + 1)
     np.testing.assert_array_equal(batch.previous_actions.numpy()[real][:, 0], np.where(first, 0, steps)[real])
@@ -99,7 +99,7 @@ def test_windows_are_pieces_of_one_episode_padded_on_the_right(context: int) -> 
     assert_is_of(batch, data)
     steps, real = steps_of(batch), batch.mask.numpy()
     starts = steps[:, 0]
-    ends = data.offsets[data.episode_of_step[starts] + 1]
+    ends = data.offsets[data.episode_of(starts) + 1]
     np.testing.assert_array_equal(real.sum(axis=1), np.minimum(context, ends - starts))
     np.testing.assert_array_equal(real, np.arange(context) < real.sum(axis=1)[:, None])
     np.testing.assert_array_equal(steps[real], (starts[:, None] + np.arange(context))[real])
@@ -157,7 +157,7 @@ def test_the_next_episode_of_a_stream_is_any(context: int) -> None:
     steps = steps_of(streamed(Sampler(data, 4000, context, 4, "streams"), 8 // context))
     for within in (steps[:, 0] % 4 == 0, steps[:, 0] % 4 > 0):
         drawn = np.zeros((4, 4))
-        np.add.at(drawn, (data.episode_of_step[steps[within, 0]], data.episode_of_step[steps[within, 4]]), 1)
+        np.add.at(drawn, (data.episode_of(steps[within, 0]), data.episode_of(steps[within, 4])), 1)
         assert_uniform(drawn)
 
 

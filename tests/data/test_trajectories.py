@@ -40,7 +40,7 @@ def test_counts_and_episodes() -> None:
     data = small()
     assert (data.steps, data.episodes, len(data)) == (6, 3, 3)
     np.testing.assert_array_equal(data.lengths, [3, 1, 2])
-    np.testing.assert_array_equal(data.episode_of_step, [0, 0, 0, 1, 2, 2])
+    np.testing.assert_array_equal(data.episode_of(np.arange(6)), [0, 0, 0, 1, 2, 2])
     last = data.episode(2)
     np.testing.assert_array_equal(last.observations, [[8, 9], [10, 11]])
     np.testing.assert_array_equal(last.actions, [[4], [5]])
