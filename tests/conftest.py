@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -18,13 +18,9 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DECISION_MINRNN_D4RL_MIRROR", raising=False)
 
 
-@pytest.fixture(scope="session")
-def cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def cache(monkeypatch: pytest.MonkeyPatch, cache_of_tests: Path) -> Path:
-    """The tests share a cache of their own."""
-    monkeypatch.setenv("DECISION_MINRNN_CACHE", str(cache_of_tests))
-    return cache_of_tests
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The tests unpack datasets into a cache of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DECISION_MINRNN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -1,4 +1,4 @@
-"""`decision-minrnn data list | show | check | download`: which datasets there are, and what is in one."""
+"""`decision-minrnn data ...`: which datasets there are, what is in one, and what can be done with it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,22 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
+    from decision_minrnn.cli.cache import show_cache
     from decision_minrnn.cli.check import check_dataset
+    from decision_minrnn.cli.convert import convert
 
     commands: dict[str, Any] = {
         "list": list_datasets,
         "show": show_dataset,
         "check": check_dataset,
         "download": download_datasets,
+        "convert": convert,
+        "cache": show_cache,
     }
     subcommand_cli_from_dict(
         commands,
         prog="decision-minrnn data",
-        description="List, describe, check and download datasets.",
+        description="List, describe, check, convert and download datasets.",
         args=list(arguments),
     )
 

@@ -164,7 +164,9 @@ def _build(folder: Path, path: Path, chosen: Format) -> None:
         recording = chosen.read(path, MappedArrays(building), False)
         for name in _LOADED:
             values, file = getattr(recording, name), building / f"{name}.npy"
-            if values is not None and not file.exists():
+            if values is None:  # the reader may have filled an array and found that it means nothing
+                file.unlink(missing_ok=True)
+            elif not file.exists():
                 np.save(file, values)
         entry = Entry(
             source=str(path.resolve()),

@@ -56,7 +56,7 @@ def write_d4rl(recording: Recording, path: Path) -> None:
     with h5py.File(path, "x") as file:
         for name, values in flat_content(recording):
             if values.ndim == 0:
-                file[name] = values[()]
+                file[name] = values.item()
                 continue
             stored = file.create_dataset(
                 name, values.shape, values.dtype, chunks=True, compression="gzip", shuffle=values.itemsize > 1

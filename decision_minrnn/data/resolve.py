@@ -108,6 +108,11 @@ def locate(name_or_path: str | os.PathLike[str]) -> Location:
     for card in cards.values():
         if name == card.name or name in card.aliases:
             return locate_card(card, name)
+    if "://" in name and not places.is_minari_id(name):
+        raise DataError(
+            f"{name} is an address, but neither a file of this machine nor a remote Minari id (hf://OWNER/NAMESPACE/"
+            f"NAME-v0, gcp://…). Download the file, and give its path."
+        )
     path = Path(name).expanduser()
     if (name and path.exists()) or path.suffix in (*d4rl.SUFFIXES, npz.SUFFIX):
         if not path.exists():

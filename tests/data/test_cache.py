@@ -13,13 +13,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from recordings import hopper_arrays, write_hdf5
 
 from decision_minrnn.data import cache as cache_module
 from decision_minrnn.data import d4rl, load_dataset
 from decision_minrnn.data.base import Recording
 from decision_minrnn.data.cache import cached_datasets, clear_cache, read_cached
 from decision_minrnn.errors import DataError
-from tests.data.recordings import hopper_arrays, write_hdf5
 
 
 @pytest.fixture(autouse=True)

@@ -164,10 +164,20 @@ def test_damage_is_refused(minari_folder: Path) -> None:
         del file["episode_1/observations"]
         file["episode_1/observations"] = rows
 
+    def wide(file: h5py.File) -> None:
+        rows = file["episode_1/observations"][()]
+        del file["episode_1/observations"]
+        file["episode_1/observations"] = np.concatenate([rows, rows], axis=1)
+
     def lost(file: h5py.File) -> None:
         del file["episode_1"]
 
-    for edit, message in ((nan, "rewards holds NaN"), (short, "T\\+1 observations"), (lost, "minari cannot read")):
+    for edit, message in (
+        (nan, "rewards holds NaN"),
+        (short, r"episode 1 holds .*T\+1 observations of shape \[11\]"),
+        (wide, r"episode 1 holds .*\[\d+, 22\]"),
+        (lost, "minari cannot read"),
+    ):
         change(data, edit)
         with pytest.raises(DataError, match=message):
             load_dataset(folder)

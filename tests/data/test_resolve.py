@@ -99,6 +99,12 @@ def test_an_hdf5_path_with_nothing_there() -> None:
         load_dataset("missing.hdf5")
 
 
+@pytest.mark.parametrize("address", ["ftp://host/hopper.hdf5", "https://host/hopper.hdf5", "file:///hopper.npz"])
+def test_addresses_are_not_paths(address: str) -> None:
+    with pytest.raises(DataError, match=r"is an address, but neither a file.*Download the file"):
+        load_dataset(address)
+
+
 def test_a_folder_or_file_of_something_else() -> None:
     Path("photos").mkdir()
     Path("photos", "a.jpg").write_bytes(b"")

@@ -133,7 +133,7 @@ def _read_episodes(where: str, dataset: MinariDataset, allocate: Allocate, with_
         start, end = end, end + len(episode.rewards)
         if end > total:
             break
-        _check_rows(where, index, episode, end - start)
+        _check_rows(where, index, episode, dataset)
         rows = {"observations": episode.observations[:-1], "actions": episode.actions, "rewards": episode.rewards}
         if not arrays:
             arrays = _allocated(rows, total, allocate)
@@ -173,12 +173,16 @@ def _read_episodes(where: str, dataset: MinariDataset, allocate: Allocate, with_
     )
 
 
-def _check_rows(where: str, index: int, episode: EpisodeData, steps: int) -> None:
-    found = len(episode.observations), len(episode.actions)
-    if found != (steps + 1, steps):
+def _check_rows(where: str, index: int, episode: EpisodeData, dataset: MinariDataset) -> None:
+    """Every episode has the layout of the first, and of the spaces."""
+    steps = len(episode.rewards)
+    found = tuple(np.shape(rows) for rows in (episode.observations, episode.actions, episode.rewards))
+    seen, done = dataset.observation_space.shape, dataset.action_space.shape
+    if found != ((steps + 1, *seen), (steps, *done), (steps,)):
+        shapes = ", ".join(map(str, map(list, found)))
         raise DataError(
-            f"{where}: episode {index} has {found[0]} observations and {found[1]} actions for {steps} rewards. "
-            f"Minari's layout has T+1 observations for T actions and rewards."
+            f"{where}: episode {index} holds observations, actions and rewards of the shapes {shapes}. Minari's layout "
+            f"has T+1 observations of shape {list(seen)} for T actions of shape {list(done)} and T rewards."
         )
 
 
