@@ -1,4 +1,4 @@
-"""Writing text and JSON so that a file is either the old one or the whole new one, never half of it; and a lock."""
+"""Writing files so that a file is either the old one or the whole new one, never half of it; and a lock."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
 
-def write_text_atomically(path: str | Path, text: str) -> None:
-    """Write UTF-8 text to a temporary file beside `path`, flush it to the disk, then put it in place of `path`.
+def write_bytes_atomically(path: str | Path, content: bytes) -> None:
+    """Write to a temporary file beside `path`, flush it to the disk, then put it in place of `path`.
 
     Raises `OSError` where the folder is missing or the disk is full; what was at `path` before is then untouched.
     """
     path = Path(path)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         # mkstemp makes files that only their owner can read; give them the permissions of any new file.
@@ -38,6 +38,11 @@ def write_text_atomically(path: str | Path, text: str) -> None:
         with suppress(OSError):
             Path(temporary).unlink()
         raise
+
+
+def write_text_atomically(path: str | Path, text: str) -> None:
+    """The same for text, as UTF-8."""
+    write_bytes_atomically(path, text.encode())
 
 
 def write_json(path: str | Path, value: Any) -> None:

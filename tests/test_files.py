@@ -1,7 +1,9 @@
-"""The lock: one at a time, and never held by the dead."""
+"""Files are replaced as a whole or not at all; the lock: one at a time, and never held by the dead."""
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -11,9 +13,35 @@ from pathlib import Path
 
 import pytest
 
-from decision_minrnn.files import locked
+from decision_minrnn.files import locked, write_bytes_atomically, write_text_atomically
 
 pytest.importorskip("fcntl", reason="locks are those of POSIX systems")
+
+
+def test_a_file_is_replaced_with_the_permissions_of_a_new_one(tmp_path: Path) -> None:
+    path, fresh = tmp_path / "x.bin", tmp_path / "fresh"
+    fresh.touch()
+    write_bytes_atomically(path, b"a\r\n\xff")
+    write_bytes_atomically(path, b"b\n")
+    assert path.read_bytes() == b"b\n"
+    write_text_atomically(path, "é\n")
+    assert path.read_bytes() == b"\xc3\xa9\n"
+    assert path.stat().st_mode == fresh.stat().st_mode
+    assert sorted(tmp_path.iterdir()) == [fresh, path]
+
+
+def test_what_cannot_be_written_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x"
+    path.write_text("old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_bytes_atomically(path, b"new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
