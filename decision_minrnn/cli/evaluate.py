@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from decision_minrnn.cli.outputs import check_output
 from decision_minrnn.config import EVALUATION_SEED, Memory
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.files import write_json
@@ -54,8 +55,7 @@ def evaluate(
     from decision_minrnn.runs import choose_checkpoint, load_policy, read_run, update_of
 
     folder = Path(run)
-    if json not in (None, "-") and not Path(json).parent.is_dir():
-        raise ConfigError(f"--json {json}: there is no folder {Path(json).parent}.")
+    check_output("--json", json)
     info = read_run(folder)
     # chosen once: the run may write another checkpoint in the meantime
     update = update_of(choose_checkpoint(folder, checkpoint))
