@@ -32,7 +32,7 @@ FLOORS = (
     ("optimization", "scores"),
     ("data", "encoders", "tasks"),
     ("envs", "model"),
-    ("checkpoint", "doctor", "policy", "progress", "tracking"),
+    ("checkpoint", "doctor", "figures", "policy", "progress", "tracking"),
     ("learner", "rollout"),
     ("runs",),
     ("training",),
@@ -51,11 +51,12 @@ HOMES = {
     "tensorboard": ("tracking",),
     "torch.utils.tensorboard": ("tracking",),
     "tyro": ("cli",),
+    "matplotlib": ("figures",),
     "rich": ("cli", "progress", "training"),
 }
 """Where an outside library may be imported: a module, or any module of a package."""
 
-HEAVY = ("torch", "scipy", "gymnasium", "minari", "h5py", "tensorboard", "tyro", "rich")
+HEAVY = ("torch", "scipy", "gymnasium", "minari", "h5py", "tensorboard", "matplotlib", "tyro", "rich")
 
 
 class SourceImports(ast.NodeVisitor):

@@ -1,0 +1,1 @@
+"""Figures for papers, drawn by matplotlib from numbers that other modules worked out."""
