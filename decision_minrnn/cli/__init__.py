@@ -17,7 +17,7 @@ from decision_minrnn.versions import versions
 COMMANDS = {
     "train": "train a policy and evaluate it, or resume a run",
     "evaluate": "roll a trained policy out and print its scores",
-    "data": "list, describe, check and download datasets",
+    "data": "list, describe, check, plot, convert and download datasets",
     "benchmark": "measure speed on this machine",
 }
 

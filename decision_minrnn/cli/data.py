@@ -20,11 +20,13 @@ def main(arguments: Sequence[str]) -> None:
     from decision_minrnn.cli.cache import show_cache
     from decision_minrnn.cli.check import check_dataset
     from decision_minrnn.cli.convert import convert
+    from decision_minrnn.cli.plot import plot_dataset
 
     commands: dict[str, Any] = {
         "list": list_datasets,
         "show": show_dataset,
         "check": check_dataset,
+        "plot": plot_dataset,
         "download": download_datasets,
         "convert": convert,
         "cache": show_cache,
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     subcommand_cli_from_dict(
         commands,
         prog="decision-minrnn data",
-        description="List, describe, check, convert and download datasets.",
+        description="List, describe, check, plot, convert and download datasets.",
         args=list(arguments),
     )
 
