@@ -15,7 +15,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from math import isfinite
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -27,6 +27,9 @@ from decision_minrnn.types import State
 
 class Encoder(nn.Module, ABC):
     """A causal map from [B, T, D] to [B, T, D] that can also be run one step at a time."""
+
+    remembers: ClassVar[bool] = True
+    """Whether a step depends on those before it; the state of a layer without memory is empty."""
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from decision_minrnn.encoders.base import Encoder, checked_options, encoder_layer, keyword_options
 from decision_minrnn.encoders.convolution import CausalConvolution
 from decision_minrnn.encoders.dropout import Dropout
+from decision_minrnn.encoders.styles import styled
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.types import State
 
@@ -150,15 +151,15 @@ class Stack(Encoder):
 
 
 def encoder_options(name: str) -> dict[str, Any]:
-    """The options of an encoder and their defaults: its layer's own and its block's."""
-    return keyword_options(Block) | keyword_options(encoder_layer(name))
+    """The options of an encoder and their defaults: its layer's own, its block's, and the style of its gates."""
+    return {"style": "plain"} | keyword_options(Block) | keyword_options(encoder_layer(name))
 
 
 def build_encoder(name: str, width: int, depth: int, **options: Any) -> Stack:
     """`depth` blocks of the layer registered as `name`.
 
     Raises:
-        UnknownNameError: no encoder of that name.
+        UnknownNameError: no encoder or style of that name.
         ConfigError: width or depth below 1, or an option that this encoder does not have.
     """
     layer, known = encoder_layer(name), encoder_options(name)
@@ -166,6 +167,8 @@ def build_encoder(name: str, width: int, depth: int, **options: Any) -> Stack:
         if value < 1:
             raise ConfigError(f"{what} expects a whole number of at least 1, got {value}.")
     checked_options(options, known, name)
+    style = options.pop("style", "plain")
     in_block = {key: value for key, value in options.items() if key in keyword_options(Block)}
     in_layer = {key: value for key, value in options.items() if key not in in_block}
-    return Stack([Block(layer(width, **in_layer), width, **in_block) for _ in range(depth)], width)
+    blocks = (styled(style, width, lambda size: layer(size, **in_layer)) for _ in range(depth))
+    return Stack([Block(block, width, **in_block) for block in blocks], width)

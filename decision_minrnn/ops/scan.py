@@ -40,21 +40,22 @@ def linear_scan(
 ) -> tuple[Float[Tensor, "batch time dim"], Float[Tensor, "batch dim"]]:
     """Run h_t = coefficients_t * h_{t-1} + values_t over time.
 
-    Computed in float32 (float64 where coefficients or values are) whatever the inputs' precision and autocast say,
-    since the rounding of a recurrence accumulates with T. Differentiable in `coefficients`, `values` and `state`.
+    Computed in float32 (float64 or complex where coefficients or values are) whatever the inputs' precision and
+    autocast say, since the rounding of a recurrence accumulates with T. Differentiable in `coefficients`, `values` and
+    `state`.
 
     Args:
         coefficients: a, any strides.
         values: b, any strides.
         state: h before the first step; None is zero.
         reset: True where the state that enters step t is dropped, so that h_t = values_t.
-        backend: one of `backends()`, or `auto`. `log_space` wants coefficients and values >= 0.
+        backend: one of `backends()`, or `auto`. `log_space` wants real coefficients and values >= 0.
 
     Returns:
         h at every step, and h at the last one.
 
     Raises:
-        ValueError: shapes that do not fit, no time steps, or an unknown backend.
+        ValueError: shapes that do not fit, no time steps, an unknown backend, or numbers that it does not take.
     """
     if coefficients.ndim != 3 or coefficients.shape != values.shape:
         raise ValueError(
@@ -75,6 +76,8 @@ def linear_scan(
     if name not in _BACKENDS:
         raise ValueError(f"unknown scan backend '{backend}'; expected auto or one of {', '.join(_BACKENDS)}.")
 
+    if name == "log_space" and (coefficients.is_complex() or values.is_complex()):
+        raise ValueError("the scan backend log_space takes real numbers; give complex ones to another.")
     dtype = torch.promote_types(torch.promote_types(coefficients.dtype, values.dtype), torch.float32)
     with torch.autocast(values.device.type, enabled=False):
         coefficients, values = coefficients.to(dtype), values.to(dtype)

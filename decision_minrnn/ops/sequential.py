@@ -4,6 +4,8 @@ One fused multiply-add a step, forward and backward, written in place, with no a
 
     forward:   h_t = a_t * h_{t-1} + b_t
     backward:  G_t = dL/dh_t + a_{t+1} * G_{t+1},   dL/db_t = G_t,   dL/da_t = G_t * h_{t-1},   dL/dh_0 = a_1 * G_1
+
+Of complex numbers, the factors of G are the conjugates.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ class _SequentialScan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        coefficients, state, h = ctx.saved_tensors
+        coefficients, state, h = (saved.conj().resolve_conj() for saved in ctx.saved_tensors)
         of_values = gradient.clone()
         a, g = coefficients.unbind(1), of_values.unbind(1)
         for t in range(len(g) - 2, -1, -1):

@@ -51,8 +51,23 @@ def leaky_sum() -> Iterator[str]:
 
 
 def test_the_layers_of_the_package_register_themselves() -> None:
-    assert {"mingru", "minlstm"} <= set(encoder_names())
+    of_the_paper = {
+        "mingru",
+        "minlstm",
+        "gru",
+        "lstm",
+        "transformer",
+        "aaren",
+        "s4d",
+        "s6",
+        "mamba",
+        "h3",
+        "hyena",
+        "mlp",
+    }
+    assert of_the_paper <= set(encoder_names())
     assert encoder_options("minlstm") == {
+        "style": "plain",
         "convolution": 0,
         "feed_forward": 4.0,
         "dropout": 0.1,

@@ -196,6 +196,26 @@ def test_float64_stays_float64_and_passes_gradcheck(backend: str) -> None:
     assert torch.autograd.gradcheck(lambda *x: linear_scan(*x, reset=reset, backend=backend), case)
 
 
+@pytest.mark.parametrize("backend", ["auto", "sequential", "reference"])
+def test_complex_numbers_pass_gradcheck(backend: str) -> None:
+    """The modes of a state space turn: h_t = 2j h_{t-1} + 1 from 1 is 1+2j, then -3+2j."""
+    turn, one = torch.full((1, 2, 1), 2j), torch.ones(1, 2, 1, dtype=torch.complex64)
+    h, _ = linear_scan(turn, one, torch.ones(1, 1, dtype=torch.complex64), backend=backend)
+    assert h.flatten().tolist() == [1 + 2j, -3 + 2j]
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((2, 5, 3), (2, 5, 3), (2, 3))
+    case = [torch.randn(*s, dtype=torch.complex128, generator=generator).requires_grad_() for s in shapes]
+    reset = torch.zeros(2, 5, dtype=torch.bool)
+    reset[1, 2] = True
+    assert torch.autograd.gradcheck(lambda *x: linear_scan(*x, reset=reset, backend=backend), case)
+
+
+def test_the_log_space_form_takes_no_complex_numbers() -> None:
+    turn = torch.full((1, 2, 1), 2j)
+    with pytest.raises(ValueError, match="log_space takes real numbers"):
+        linear_scan(turn, turn, backend="log_space")
+
+
 def test_three_thousand_steps_err_by_less_than_1e_5(capsys: pytest.CaptureFixture[str]) -> None:
     """Gates near one, as a long memory has them: coefficient 1 - w and value w * candidate."""
     generator = torch.Generator().manual_seed(0)

@@ -1,0 +1,12 @@
+"""Attention heads: how a width is divided."""
+
+from __future__ import annotations
+
+from decision_minrnn.errors import ConfigError
+
+
+def head_size(width: int, heads: int) -> int:
+    """Width of one head; raises `ConfigError` where the heads do not divide the width."""
+    if heads < 1 or width % heads:
+        raise ConfigError(f"encoder option heads expects a divisor of the width {width}, got {heads}.")
+    return width // heads

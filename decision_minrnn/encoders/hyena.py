@@ -1,0 +1,61 @@
+"""Hyena's long convolution: a causal filter that a small network writes (Poli et al. 2023, "Hyena Hierarchy", 3.2).
+
+    y_t = sum_{j < context} f_j * x_{t-j} + D x_t,      f_j = exp(-rate j / context) * network(j)
+
+`network` sees sines and cosines of the distance j. The filter ends after `context` tokens, so that a cache of as many
+inputs is all that a step needs. Its gates and short convolutions are those of the block around it (`--encoder-options
+style=h3` is Hyena of order two).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from decision_minrnn.encoders.base import register_layer
+from decision_minrnn.encoders.segments import Segmented
+from decision_minrnn.errors import ConfigError
+from decision_minrnn.types import State
+
+FEATURES = 8
+"""Sines and as many cosines of a distance."""
+
+
+@register_layer("hyena")
+class HyenaFilter(Segmented):
+    """Its state is the last `context - 1` inputs, oldest first."""
+
+    def __init__(self, width: int, *, context: int = 64, hidden: int = 32) -> None:
+        """`hidden` is the width of the network that writes the filter."""
+        super().__init__()
+        if context < 2 or hidden < 1:
+            raise ConfigError(f"hyena expects a context of at least 2 tokens and hidden of 1, got {context}, {hidden}.")
+        self.context = context
+        self.network = nn.Sequential(nn.Linear(2 * FEATURES, hidden), nn.GELU(), nn.Linear(hidden, width, bias=False))
+        self.rate = nn.Parameter(torch.linspace(1.0, 8.0, width))
+        self.skip = nn.Parameter(torch.ones(width))
+        places = torch.arange(context, dtype=torch.float32)[:, None] / context
+        angles = 2 * math.pi * places * torch.arange(1, FEATURES + 1)
+        self.register_buffer("places", places)
+        self.register_buffer("features", torch.cat([angles.sin(), angles.cos()], dim=1))
+
+    def initial_state(self, batch_size: int) -> State:
+        """No inputs yet: zeros."""
+        return (self.skip.new_zeros(batch_size, self.context - 1, len(self.skip)),)
+
+    def run(
+        self, x: Float[Tensor, "batch time width"], state: State
+    ) -> tuple[Float[Tensor, "batch time width"], State]:
+        """One depth-wise convolution over the cache and the new inputs."""
+        inputs = torch.cat([state[0].to(x.dtype), x], dim=1)
+        weight = self.filter().flip(0).t()[:, None].to(x.dtype)
+        y = nn.functional.conv1d(inputs.transpose(1, 2), weight, groups=len(self.skip)).transpose(1, 2)
+        return y + self.skip * x, (inputs[:, x.shape[1] :],)
+
+    def filter(self) -> Float[Tensor, "context width"]:
+        """f, from the nearest input to the farthest."""
+        decay = torch.exp(-self.rate.abs() * self.get_buffer("places"))
+        return self.network(self.get_buffer("features")) * decay / self.context**0.5

@@ -1,0 +1,117 @@
+"""Causal multi-head attention over the last `context` tokens (Vaswani et al. 2017, section 3.2).
+
+In the blocks of `stack`, which norm before each branch, it is a GPT; with interleaved tokens, Decision Transformer
+(Chen et al. 2021). Each token sees itself and the `context - 1` before it, at any length of the sequence, so that a
+cache of that many keys and values is all that a step needs. Positions are relative, since a policy has no end of its
+episode in sight: rotary (Su et al. 2021) or a learned bias for each head and distance.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from decision_minrnn.encoders.base import Encoder, register_layer
+from decision_minrnn.encoders.heads import head_size
+from decision_minrnn.errors import ConfigError
+from decision_minrnn.types import State
+
+POSITIONS = ("rotary", "learned")
+
+
+@register_layer("transformer")
+class Attention(Encoder):
+    """Its state is the keys and values of the tokens before, oldest first, and which of them there are."""
+
+    def __init__(self, width: int, *, heads: int = 4, context: int = 64, positions: str = "rotary") -> None:
+        """`context` is in tokens, of which interleaved ones are three a step."""
+        super().__init__()
+        self.heads, self.size, self.context = heads, head_size(width, heads), context
+        if context < 1:
+            raise ConfigError(f"encoder option context expects at least 1 token, got {context}.")
+        if positions not in POSITIONS:
+            raise ConfigError(f"encoder option positions expects {' or '.join(POSITIONS)}, got {positions!r}.")
+        if positions == "rotary" and self.size % 2:
+            raise ConfigError(f"rotary positions expect heads of even size, got {width} / {heads} = {self.size}.")
+        self.project_in = nn.Linear(width, 3 * width)
+        self.project_out = nn.Linear(width, width)
+        self.bias = nn.Parameter(torch.zeros(heads, context)) if positions == "learned" else None
+
+    def initial_state(self, batch_size: int) -> State:
+        """No tokens before."""
+        weight = self.project_out.weight
+        empty = weight.new_zeros(batch_size, self.context - 1, len(weight))
+        return empty, empty, weight.new_zeros(batch_size, self.context - 1)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch time width"],
+        state: State | None = None,
+        reset: Bool[Tensor, "batch time"] | None = None,
+    ) -> tuple[Float[Tensor, "batch time width"], State]:
+        """Attention of T tokens to those of the state and to each other."""
+        keys, values, there = self.initial_state(len(x)) if state is None else state
+        before, time = keys.shape[1], x.shape[1]
+        query, key, value = self.project_in(x).chunk(3, dim=-1)
+        keys, values = torch.cat([keys.to(key.dtype), key], dim=1), torch.cat([values.to(value.dtype), value], dim=1)
+        there = torch.cat([there, there.new_ones(x.shape[:2])], dim=1)
+        seen = self._seen(there, reset, time)
+        y = self._attend(query, keys, values, seen)
+        kept = slice(time, None)
+        if reset is not None:
+            # after the last token, what is left of its own episode; the rest is gone as if it had never been
+            of_last = self._episodes(reset, before)[:, kept] == reset.sum(dim=1, keepdim=True)
+            there = torch.cat([there[:, :time], there[:, kept] * of_last], dim=1)
+            keys = torch.cat([keys[:, :time], keys[:, kept] * of_last[..., None]], dim=1)
+            values = torch.cat([values[:, :time], values[:, kept] * of_last[..., None]], dim=1)
+        return y, (keys[:, kept], values[:, kept], there[:, kept])
+
+    def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
+        """One token's attention to those of the state."""
+        y, state = self.forward(x[:, None], state)
+        return y[:, 0], state
+
+    def _attend(self, query: Tensor, keys: Tensor, values: Tensor, seen: Tensor) -> Tensor:
+        query, keys, values = (
+            part.unflatten(-1, (self.heads, self.size)).transpose(1, 2) for part in (query, keys, values)
+        )
+        time, known = query.shape[2], keys.shape[2]
+        mask = seen[:, None]
+        if self.bias is None:
+            query, keys = _rotated(query, known - time), _rotated(keys, 0)
+        else:
+            distance = self._distances(time, known, query.device).clamp(0, self.context - 1)
+            mask = torch.where(mask, self.bias[:, distance].to(query.dtype), -torch.inf)
+        y = scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+        return self.project_out(y.transpose(1, 2).flatten(-2))
+
+    def _seen(self, there: Tensor, reset: Tensor | None, time: int) -> Bool[Tensor, "batch time known"]:
+        """Which tokens each token sees: itself and those before it, of its own episode, within the context."""
+        distance = self._distances(time, there.shape[1], there.device)
+        seen = ((distance >= 0) & (distance < self.context)) & (there[:, None] > 0)
+        if reset is not None:
+            episode = self._episodes(reset, there.shape[1] - time)
+            seen = seen & (episode[:, None] == episode[:, -time:, None])
+        return seen
+
+    def _distances(self, time: int, known: int, device: torch.device) -> Tensor:
+        """How far back each known token lies from each new one, [T, known]; negative for the future."""
+        places = torch.arange(known, device=device)
+        return places[-time:, None] - places
+
+    def _episodes(self, reset: Tensor, before: int) -> Tensor:
+        """A number that grows with each reset, for the tokens of the state and the new ones."""
+        return nn.functional.pad(reset.cumsum(dim=1), (before, 0))
+
+
+def _rotated(x: Float[Tensor, "batch heads time size"], start: int) -> Float[Tensor, "batch heads time size"]:
+    """Each pair of dimensions turned by an angle that grows with the place, counted from `start`."""
+    half, dtype = x.shape[-1] // 2, torch.promote_types(x.dtype, torch.float32)
+    exponents = torch.arange(half, device=x.device, dtype=dtype) / half
+    places = torch.arange(start, start + x.shape[2], device=x.device, dtype=dtype)
+    angles = places[:, None] * 10_000.0**-exponents
+    cosine, sine = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    first, second = x[..., :half], x[..., half:]
+    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
