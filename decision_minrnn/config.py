@@ -58,7 +58,8 @@ class TrainConfig:
     """Whether to train on the unfinished episode at the end of a D4RL file too. Its returns-to-go are lower bounds."""
 
     encoder: str = "mingru"
-    """Sequence layer of the encoder: mingru, minlstm, or one of your own that is registered."""
+    """Sequence layer of the encoder: mingru, minlstm, gru, lstm, transformer, aaren, s4d, s6, mamba, h3, hyena, mlp, or
+    one of your own that is registered."""
 
     tokens: Tokens = "merged"
     """`merged`: return-to-go, observation and previous action in one token a step. `interleaved`: a token for each
@@ -77,7 +78,7 @@ class TrainConfig:
     """Dropout after the recurrence and the feed-forward network of each block."""
 
     encoder_options: Mapping[str, OptionValue] = field(default_factory=dict)
-    """Further options of the encoder as KEY=VALUE, such as expansion=2 convolution=4."""
+    """Further options of the encoder as KEY=VALUE, such as expansion=2 convolution=4 style=mamba."""
 
     updates: int = 10_000
     """Updates to train for."""
