@@ -3,7 +3,10 @@ Initialization of Diagonal State Space Models", section 4; S4D-Lin).
 
     h_t = exp(dt A) h_{t-1} + (exp(dt A) - 1) / A x_t,     y_t = 2 Re(C h_t) + D x_t,     A_n = -1/2 + i pi n
 
-with the zero-order hold. Coefficients do not depend on the input: the layer is time-invariant.
+with the zero-order hold. Coefficients do not depend on the input: the layer is time-invariant, and so a convolution
+with K_j = 2 Re(C exp(dt A)^j B). A sequence is cut into pieces: inside a piece K is applied as a matrix, since a state
+of every mode at every step would be many times as large as inputs and outputs; between pieces the modes go on by
+`linear_scan`.
 """
 
 from __future__ import annotations
@@ -11,17 +14,21 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from decision_minrnn.encoders.base import Encoder, register_layer
+from decision_minrnn.encoders.base import register_layer
+from decision_minrnn.encoders.segments import Segmented
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.ops import linear_scan
 from decision_minrnn.types import State
 
+PIECE = 64
+"""Steps in a piece: the work inside grows with it, the number of states falls."""
+
 
 @register_layer("s4d")
-class S4D(Encoder):
+class S4D(Segmented):
     """Its state is the real and imaginary parts of each channel's modes."""
 
     def __init__(self, width: int, *, modes: int = 16) -> None:
@@ -29,7 +36,6 @@ class S4D(Encoder):
         super().__init__()
         if modes < 1:
             raise ConfigError(f"encoder option modes expects at least 1, got {modes}.")
-        self.modes = modes
         self.log_dt = nn.Parameter(torch.empty(width, 1).uniform_(math.log(1e-3), math.log(1e-1)))
         self.log_decay = nn.Parameter(torch.full((width, modes), math.log(0.5)))
         self.frequency = nn.Parameter(math.pi * torch.arange(modes, dtype=torch.float32).repeat(width, 1))
@@ -40,38 +46,60 @@ class S4D(Encoder):
         """Zero, as real numbers [B, width, modes, 2]."""
         return (self.read.new_zeros(batch_size, *self.read.shape),)
 
-    def forward(
-        self,
-        x: Float[Tensor, "batch time width"],
-        state: State | None = None,
-        reset: Bool[Tensor, "batch time"] | None = None,
+    def run(
+        self, x: Float[Tensor, "batch time width"], state: State
     ) -> tuple[Float[Tensor, "batch time width"], State]:
-        """The modes of all channels by one `linear_scan`."""
-        (before,) = self.initial_state(len(x)) if state is None else state
-        decay, write = self._discretised()
-        entering = (x.to(self.skip.dtype)[..., None] * write).flatten(2)
-        h, last = linear_scan(
-            decay.flatten().expand_as(entering),
-            entering,
-            torch.view_as_complex(before.contiguous()).flatten(1),
-            reset=reset,
-        )
-        y = self._read(h.unflatten(-1, (-1, self.modes)), x)
-        return y, (torch.view_as_real(last.unflatten(-1, (-1, self.modes))),)
+        """Whole pieces, then what is left over as a shorter one."""
+        with torch.autocast(x.device.type, enabled=False):
+            inputs, h = x.to(self.skip.dtype), torch.view_as_complex(state[0].contiguous())
+            whole = x.shape[1] // PIECE * PIECE
+            pieces = []
+            for part, length in ((inputs[:, :whole], PIECE), (inputs[:, whole:], x.shape[1] - whole)):
+                if part.shape[1]:
+                    y, h = self._run_pieces(part.unflatten(1, (-1, length)), h)
+                    pieces.append(y)
+            y = torch.cat(pieces, dim=1) + self.skip * inputs
+        return y.to(x.dtype), (torch.view_as_real(h),)
 
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
         """One multiply-add for each mode."""
-        decay, write = self._discretised()
-        h = decay * torch.view_as_complex(state[0].contiguous()) + x[..., None] * write
-        return self._read(h, x), (torch.view_as_real(h),)
+        exponent, write = self._discretised()
+        h = torch.exp(exponent) * torch.view_as_complex(state[0].contiguous()) + x[..., None] * write
+        y = 2 * (h * torch.view_as_complex(self.read)).real.sum(dim=-1) + self.skip * x
+        return y.to(x.dtype), (torch.view_as_real(h),)
+
+    def _run_pieces(
+        self, x: Float[Tensor, "batch pieces length width"], h: Tensor
+    ) -> tuple[Float[Tensor, "batch time width"], Tensor]:
+        """All but the skip connection, from the modes before [B, width, modes] to those after."""
+        length = x.shape[2]
+        exponent, write = self._discretised()
+        places = torch.arange(length + 1, device=x.device)
+        powers = torch.exp(exponent[..., None] * places)  # [width, modes, length + 1]
+        read = torch.view_as_complex(self.read)[..., None]
+        kernel = 2 * (read * write[..., None] * powers[..., :-1]).real.sum(dim=1)
+        # K_{t-s} at [t, s], zero for the future
+        distance = places[:-1, None] - places[:-1]
+        matrix = torch.where(distance >= 0, kernel[:, distance.clamp_min(0)], 0.0)
+        # the width first, so that everything below is one product of matrices for each channel
+        inputs = x.permute(3, 0, 1, 2).flatten(1, 2)
+        inside = inputs @ matrix.mT
+        added = inputs.to(powers.dtype) @ (write[..., None] * powers[..., :-1].flip(-1)).mT
+        added = added.unflatten(1, x.shape[:2]).permute(1, 2, 0, 3).flatten(2)
+        passed = powers[..., -1].flatten().expand_as(added)
+        after, last = linear_scan(passed, added, h.flatten(1))
+        before = torch.cat([h.flatten(1)[:, None], after[:, :-1]], dim=1).unflatten(-1, h.shape[1:])
+        before = before.permute(2, 0, 1, 3).flatten(1, 2)
+        # 2 Re(C exp(dt A)^(t+1) h), as a real product of twice the modes
+        reading = 2 * torch.view_as_real((read * powers[..., 1:]).conj().resolve_conj()).permute(0, 1, 3, 2).flatten(
+            1, 2
+        )
+        carried = torch.view_as_real(before).flatten(-2) @ reading
+        y = (inside + carried).unflatten(1, x.shape[:2]).permute(1, 2, 3, 0).flatten(1, 2)
+        return y, last.unflatten(-1, h.shape[1:])
 
     def _discretised(self) -> tuple[Tensor, Tensor]:
-        """exp(dt A) and (exp(dt A) - 1) / A, [width, modes]."""
+        """dt A and (exp(dt A) - 1) / A, [width, modes]."""
         a = torch.complex(-self.log_decay.exp(), self.frequency)
-        decay = torch.exp(self.log_dt.exp() * a)
-        return decay, (decay - 1) / a
-
-    def _read(self, h: Tensor, x: Tensor) -> Tensor:
-        # 2 Re(C h) without complex products
-        read = 2 * (h.real * self.read[..., 0] - h.imag * self.read[..., 1]).sum(dim=-1)
-        return (read + self.skip * x).to(x.dtype)
+        exponent = self.log_dt.exp() * a
+        return exponent, torch.expm1(exponent) / a

@@ -3,6 +3,9 @@
     dt_t = softplus(W_dt x_t),   h_t = exp(dt_t A) h_{t-1} + dt_t B_t x_t,   y_t = C_t . h_t + D x_t
 
 for each channel with `modes` real numbers of state; A = -exp(log_a) is diagonal, B and C are linear in x.
+
+The states of all steps are `modes` times as large as inputs and outputs. As in Mamba (section 3.3.2) they are never
+kept: a sequence is gone through in pieces, and a piece is computed again for its gradient.
 """
 
 from __future__ import annotations
@@ -13,11 +16,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import softplus
+from torch.utils.checkpoint import checkpoint
 
 from decision_minrnn.encoders.base import Encoder, register_layer
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.ops import linear_scan
 from decision_minrnn.types import State
+
+PIECE = 2**20
+"""Numbers in the states of a piece, four megabytes."""
 
 
 @register_layer("s6")
@@ -47,13 +54,23 @@ class S6(Encoder):
         state: State | None = None,
         reset: Bool[Tensor, "batch time"] | None = None,
     ) -> tuple[Float[Tensor, "batch time width"], State]:
-        """All channels by one `linear_scan`."""
+        """All channels by one `linear_scan` for each piece."""
+        (h,) = self.initial_state(len(x)) if state is None else state
+        length = max(1, PIECE // h.numel())
+        resets = [None] * x.shape[1] if reset is None else reset.split(length, dim=1)
+        pieces = []
+        for part, marks in zip(x.split(length, dim=1), resets, strict=False):
+            if torch.is_grad_enabled():
+                y, h = checkpoint(self._piece, part, h, marks, use_reentrant=False, preserve_rng_state=False)
+            else:
+                y, h = self._piece(part, h, marks)
+            pieces.append(y)
+        return torch.cat(pieces, dim=1), (h,)
+
+    def _piece(self, x: Tensor, h: Tensor, reset: Tensor | None) -> tuple[Tensor, Tensor]:
         decay, entering, read = self._selected(x)
-        h, last = linear_scan(
-            decay.flatten(2), entering.flatten(2), None if state is None else state[0].flatten(1), reset=reset
-        )
-        shape = self.log_a.shape
-        return self._read(h.unflatten(-1, shape), read, x), (last.unflatten(-1, shape),)
+        states, last = linear_scan(decay.flatten(2), entering.flatten(2), h.flatten(1), reset=reset)
+        return self._read(states.unflatten(-1, h.shape[1:]), read, x), last.unflatten(-1, h.shape[1:])
 
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
         """One multiply-add for each number of the state."""

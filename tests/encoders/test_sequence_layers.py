@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from typing import Any
 
@@ -143,6 +144,28 @@ def test_s6_starts_with_steps_between_a_thousandth_and_a_tenth() -> None:
     dt = softplus(layer.dt.bias)
     assert (dt > 0.999e-3).all()
     assert (dt < 0.1001).all()
+
+
+@pytest.mark.parametrize(("name", "piece"), [("s4d", 3), ("s4d", 11), ("s6", 3 * BATCH * WIDTH * 3), ("s6", 1)])
+@pytest.mark.parametrize("resets", [False, True])
+def test_a_sequence_in_pieces_is_the_same(
+    x: Tensor, name: str, piece: int, resets: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = make(name, modes=3)
+    (state,) = (part + 0.1 for part in layer.initial_state(BATCH))
+    reset = torch.zeros(BATCH, TIME, dtype=torch.bool)
+    reset[0, 0] = reset[0, 4] = reset[1, 9] = resets
+
+    def results() -> list[Tensor]:
+        leaves = [x.clone().requires_grad_(), state.clone().requires_grad_(), *layer.parameters()]
+        y, last = layer(leaves[0], (leaves[1],), reset)
+        scalar = (y * torch.arange(y.numel()).view_as(y).sin()).sum() + last[0].square().sum()
+        return [y, last[0], *torch.autograd.grad(scalar, leaves)]
+
+    whole = results()
+    monkeypatch.setattr(importlib.import_module(f"decision_minrnn.encoders.{name}"), "PIECE", piece)
+    for value, expected in zip(results(), whole, strict=True):
+        assert_close(value, expected)
 
 
 def test_hyena(x: Tensor) -> None:
