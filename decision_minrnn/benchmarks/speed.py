@@ -59,15 +59,15 @@ def measure_speed(rounds: int = 30, seed: int = 0) -> list[Measurement]:
         MissingExtraError: transformers is not installed.
     """
     torch.manual_seed(seed)
-    batch = _random_batch()
+    batch = random_batch()
     tasks: dict[tuple[str, str], Callable[[], object]] = {}
     parameters = {}
     for name, model in _contestants():
         parameters[name] = sum(p.numel() for p in model.parameters())
-        tasks[name, "update"] = _update(model.train(), batch)
+        tasks[name, "update"] = update_task(model.train(), batch)
         acting = deepcopy(model).eval()
         for count in ENVIRONMENTS:
-            tasks[name, f"step/{count}"] = _step(acting, count)
+            tasks[name, f"step/{count}"] = step_task(acting, count)
     times: dict[tuple[str, str], list[float]] = {key: [] for key in tasks}
     for _ in range(rounds + 2):
         for (name, what), task in tasks.items():
@@ -92,11 +92,12 @@ def measure_speed(rounds: int = 30, seed: int = 0) -> list[Measurement]:
 def _contestants() -> Iterator[tuple[str, nn.Module]]:
     for encoder in ("mingru", "minlstm"):
         for tokens in ("merged", "interleaved"):
-            yield f"{encoder} {tokens}", DecisionModel(_model_config(encoder, tokens))
+            yield f"{encoder} {tokens}", DecisionModel(model_config(encoder, tokens))
     yield BASELINE, _HuggingFace()
 
 
-def _model_config(encoder: str, tokens: Tokens) -> ModelConfig:
+def model_config(encoder: str, tokens: Tokens, context: int = CONTEXT) -> ModelConfig:
+    """Of a model of the benchmark's sizes."""
     return ModelConfig(
         observation_size=OBSERVATION,
         action_size=ACTION,
@@ -106,7 +107,7 @@ def _model_config(encoder: str, tokens: Tokens) -> ModelConfig:
         encoder=encoder,
         width=WIDTH,
         layers=LAYERS,
-        context=CONTEXT,
+        context=context,
     )
 
 
@@ -146,8 +147,9 @@ class _HuggingFace(nn.Module):
         return result.action_preds, None
 
 
-def _random_batch() -> Batch:
-    shape = (BATCH, CONTEXT)
+def random_batch(batch: int = BATCH, context: int = CONTEXT) -> Batch:
+    """What one update is computed from."""
+    shape = (batch, context)
     return Batch(
         returns_to_go=torch.rand(shape),
         observations=torch.randn(*shape, OBSERVATION),
@@ -157,7 +159,7 @@ def _random_batch() -> Batch:
     )
 
 
-def _update(model: nn.Module, batch: Batch) -> Callable[[], object]:
+def update_task(model: nn.Module, batch: Batch) -> Callable[[], object]:
     """Forward, loss, backward, clip, AdamW."""
     optimizer = build_optimizer(model, TrainConfig("none"))
 
@@ -172,7 +174,7 @@ def _update(model: nn.Module, batch: Batch) -> Callable[[], object]:
     return update
 
 
-def _step(model: nn.Module, count: int) -> Callable[[], object]:
+def step_task(model: nn.Module, count: int) -> Callable[[], object]:
     """One step of `count` environments, from numpy observations and rewards to numpy actions.
 
     With a carried state; the baseline shifts its window by one step and feeds it again, as its documentation does.
