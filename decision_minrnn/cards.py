@@ -1,8 +1,9 @@
 """Cards: what is known of an environment or a dataset, one TOML file each in `envs/` and `datasets/`.
 
-A card is data only. `env_card("hopper")` finds the card of that name or the one that lists that gymnasium id
-(`env_card("Hopper-v5")`), and takes the path of a user's own card as well. Cards in the folder that the environment
-variable `DECISION_MINRNN_CARDS` names (in its subfolders `envs` and `datasets`) are found like the built-in ones.
+A card is data only; the function that an environment's card may name is run by `registration`. `env_card("hopper")`
+finds the card of that name or the one that lists that gymnasium id (`env_card("Hopper-v5")`), and takes the path of a
+user's own card as well. Cards in the folder that the environment variable `DECISION_MINRNN_CARDS` names (in its
+subfolders `envs` and `datasets`) are found like the built-in ones.
 """
 
 from __future__ import annotations
@@ -40,28 +41,49 @@ class Reference:
 
 @dataclass(frozen=True)
 class EnvCard:
-    """An environment: how to make it, its sizes, and what its returns mean."""
+    """An environment: how to make it, its sizes, and what its returns mean.
+
+    All but a gymnasium id may be left out: what is not known is taken from the data, or not checked.
+    """
 
     name: str
-    """Short name, the card's file name."""
-    env_ids: Mapping[str, str]
+    """Short name, by default the card's file name."""
+    env_id: str = ""
+    """gymnasium id; `env_ids` in its place where it differs by the kind of data."""
+    env_ids: Mapping[str, str] = field(default_factory=dict)
     """gymnasium id by the kind of data: `d4rl` for D4RL's recordings, `minari` for those of Minari and this project."""
-    observation_size: int
-    action_size: int
-    action_low: float
+    register: str = ""
+    """`module:function` that registers the id with gymnasium, if importing gymnasium does not; see `registration`."""
+    observation_size: int = 0
+    """0: not known."""
+    action_size: int = 0
+    """0: not known."""
+    action_low: float | None = None
     """Lowest action, in every dimension."""
-    action_high: float
+    action_high: float | None = None
     """Highest action, in every dimension."""
-    episode_limit: int
-    """Steps after which an episode is truncated."""
-    return_scale: float
-    """Returns-to-go are divided by it before they enter the model."""
-    targets: tuple[float, ...]
-    """Usual target returns, highest first."""
-    references: Mapping[str, Reference]
-    """By name: `d4rl`, or `card` for a reference of the card's own."""
+    episode_limit: int = 0
+    """Steps after which an episode is truncated; 0: not known."""
+    return_scale: float | None = None
+    """Returns-to-go are divided by it before they enter the model; by default the largest return in the data."""
+    targets: tuple[float, ...] = ()
+    """Usual target returns, highest first; by default the highest return in the data."""
+    references: Mapping[str, Reference] = field(default_factory=dict)
+    """By name: `d4rl`, or `card` for a reference of the card's own. Without any, there are no normalised scores."""
     no_environment: str = ""
     """Why there is no gymnasium id, where there is none: such data can be trained on, but not evaluated."""
+    path: Path | None = field(default=None, init=False, compare=False)
+    """The file that the card was read from."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All gymnasium ids of the card."""
+        return ((self.env_id,) if self.env_id else ()) + tuple(self.env_ids.values())
+
+    def choose_id(self, *preferred: str | None, kind: str = "") -> str | None:
+        """The first of the preferred ids that the card lists, else that for a kind of data, else the card's first."""
+        listed = [env_id for env_id in preferred if env_id in self.ids]
+        return next(iter((*listed, *filter(None, [self.env_ids.get(kind)]), *self.ids)), None)
 
 
 @dataclass(frozen=True)
@@ -108,14 +130,25 @@ def env_card(name: str) -> EnvCard:
 
     Raises `UnknownNameError` where there is none, `ConfigError` where the card is not well formed.
     """
-    if name.endswith(".toml"):
+    if is_card_path(name):
         return read_card(Path(name), EnvCard)
     cards = env_cards()
-    for card in cards.values():
-        if name == card.name or name in card.env_ids.values():
-            return card
-    known = [*cards, *(env_id for card in cards.values() for env_id in card.env_ids.values())]
+    if name in cards:
+        return cards[name]
+    if card := card_listing(name):
+        return card
+    known = [*cards, *(env_id for card in cards.values() for env_id in card.ids)]
     raise UnknownNameError("environment", name, known, "Or give the path of a card (NAME.toml).")
+
+
+def is_card_path(env: str) -> bool:
+    """Whether an environment is given by the path of its card, rather than by name or gymnasium id."""
+    return env.endswith(".toml")
+
+
+def card_listing(env_id: str) -> EnvCard | None:
+    """The card in the card folders that lists a gymnasium id."""
+    return next((card for card in env_cards().values() if env_id in card.ids), None)
 
 
 def env_cards() -> dict[str, EnvCard]:
@@ -145,4 +178,7 @@ def read_card(path: Path, card_type: type[Card]) -> Card:
         raise ConfigError(f"cannot read the card {path}: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the card {path} is not valid TOML: {error}.") from error
-    return record_from_dict(content, card_type, str(path))
+    card = record_from_dict({"name": path.stem, **content}, card_type, str(path))
+    if isinstance(card, EnvCard):
+        object.__setattr__(card, "path", path.absolute())
+    return card

@@ -51,8 +51,7 @@ class TrainConfig:
     folder."""
 
     env: str | None = None
-    """Environment to evaluate in, where the dataset does not say: a card's name, a gymnasium id or the path of a
-    card."""
+    """Environment of the data, where the dataset does not say: a card's name, a gymnasium id or the path of a card."""
 
     unfinished_episode: bool = False
     """Whether to train on the unfinished episode at the end of a D4RL file too. Its returns-to-go are lower bounds."""

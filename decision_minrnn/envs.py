@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from decision_minrnn.cards import EnvCard, card_listing
 from decision_minrnn.errors import ConfigError, UnknownNameError
+from decision_minrnn.registration import registration
 
 
 class Transition(NamedTuple):
@@ -21,6 +23,31 @@ class Transition(NamedTuple):
     truncated: bool
 
 
+def _register(env_id: str, card: EnvCard | None) -> None:
+    """See that gymnasium knows an id, with its card's help if need be."""
+    from gymnasium import registry
+
+    if env_id in registry:
+        return
+    if card is None or env_id not in card.ids:
+        card = card_listing(env_id)
+    if card is None or not card.register:
+        raise UnknownNameError(
+            "environment",
+            env_id,
+            registry,
+            "It must be registered with gymnasium. If the card that does so is not in a card folder, give its path "
+            "with --env, for each command anew.",
+        )
+    register = registration(card)
+    if env_id not in registry:  # importing it may have been enough
+        register()
+    if env_id not in registry:
+        raise ConfigError(
+            f"the card {card.path or card.name} lists {env_id}, but {card.register} did not register that id."
+        )
+
+
 class Environments:
     """Independent copies of one environment, each reset and stepped by its number.
 
@@ -28,18 +55,20 @@ class Environments:
     on, while evaluation wants one seed for each episode and no step that counts for nothing.
     """
 
-    def __init__(self, env_id: str, count: int = 1, **options: Any) -> None:
+    def __init__(self, env_id: str, count: int = 1, *, card: EnvCard | None = None, **options: Any) -> None:
         """`options` go to `gymnasium.make`.
+
+        An id that gymnasium does not know is registered by the function that its card names: the given `card`, or the
+        one in the card folders that lists the id.
 
         Raises:
             UnknownNameError: no environment is registered under `env_id`.
-            ConfigError: it cannot be made, or its spaces are not vectors of real numbers.
+            ConfigError: it cannot be registered or made, or its spaces are not vectors of real numbers.
         """
         import gymnasium
         from gymnasium.spaces import Box
 
-        if env_id not in gymnasium.registry:
-            raise UnknownNameError("environment", env_id, gymnasium.registry, "It must be registered with gymnasium.")
+        _register(env_id, card)
         with warnings.catch_warnings():
             # gymnasium announces newer versions of an environment; which one is used is this caller's decision
             warnings.simplefilter("ignore", DeprecationWarning)

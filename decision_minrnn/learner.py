@@ -41,6 +41,7 @@ class NotFiniteError(Exception):
 
 def build_model(config: TrainConfig, data: Trajectories) -> DecisionModel:
     """The model that a configuration asks for and a dataset determines, with initial weights from torch's generator."""
+    scale = data.env.return_scale if data.env else None
     return DecisionModel(
         ModelConfig(
             observation_size=data.observations.shape[1],
@@ -53,7 +54,7 @@ def build_model(config: TrainConfig, data: Trajectories) -> DecisionModel:
             width=config.width,
             layers=config.layers,
             previous_action=config.previous_action,
-            return_scale=data.env.return_scale if data.env else max(1.0, float(np.abs(data.returns).max())),
+            return_scale=scale or max(1.0, float(np.abs(data.returns).max())),
             context=None if config.context == "episode" else config.context,
         ),
         data.statistics,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from decision_minrnn.cards import Reference
+from decision_minrnn.cards import EnvCard, Reference
 from decision_minrnn.config import EVALUATION_SEED
 from decision_minrnn.envs import Environments
 from decision_minrnn.errors import ConfigError
@@ -170,6 +170,7 @@ def evaluate(
     seed: int = EVALUATION_SEED,
     reference: Reference | None = None,
     reference_name: str | None = None,
+    card: EnvCard | None = None,
     environments: int = 20,
     checkpoint: str = "in memory",
     on_episode: Callable[[EpisodeResult], None] | None = None,
@@ -184,6 +185,7 @@ def evaluate(
         seed: of the first episode.
         reference: returns that score 0 and 100; without it, scores are None.
         reference_name: what the reference is called in the result.
+        card: the environment's card, where it is not one of those in the card folders.
         environments: how many episodes run at once; changes the speed, not the result.
         checkpoint: what the result says of the weights.
         on_episode: called as each episode ends.
@@ -200,7 +202,7 @@ def evaluate(
     seeds = tuple(range(seed, seed + episodes))
     began = time.perf_counter()
     results, steps = [], 0
-    with Environments(env_id, min(environments, episodes)) as copies:
+    with Environments(env_id, min(environments, episodes), card=card) as copies:
         for target in targets:
             finished = rollout(policy, copies, target, seeds, on_episode)
             steps += sum(episode.length for episode in finished)

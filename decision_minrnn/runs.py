@@ -49,12 +49,13 @@ class Task:
 
     @staticmethod
     def of(data: Trajectories, targets: tuple[float, ...] = ()) -> Task:
-        """The task that a dataset sets; `targets` replace the environment card's."""
+        """The task that a dataset sets; `targets` replace the environment card's, else the data's highest return."""
         name = next(iter(data.references), None)
         returns = data.finished_returns
+        usual = data.env.targets if data.env else ()
         return Task(
             env_id=data.env_id,
-            targets=targets or (data.env.targets if data.env else ()),
+            targets=targets or usual or (float(returns.max()),),
             reference_name=name,
             reference=data.references[name] if name else None,
             return_min=float(returns.min()),

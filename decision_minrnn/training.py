@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 from rich.console import Console
 
+from decision_minrnn.cards import EnvCard, is_card_path
 from decision_minrnn.checkpoint import checkpoint_folders, load_model, load_training_state, save_checkpoint
 from decision_minrnn.config import TrainConfig
 from decision_minrnn.data import Trajectories, load_dataset
@@ -77,16 +78,25 @@ def train(config: TrainConfig, data: Trajectories | None = None, *, console: Con
     with _seeded(config, device):
         learner = Learner(build_model(config, data).to(device), data, config)
         info = new_info(config, learner.model.config, data)
-        _check_evaluation(info)
+        _check_evaluation(info, data.env)
         folder = run_folder(config, data)
         create_run(folder, info)
         return _Training(folder, info, learner, console).run()
 
 
-def resume(folder: str | Path, data: Trajectories | None = None, *, console: Console | None = None) -> Run:
+def resume(
+    folder: str | Path, data: Trajectories | None = None, *, env: str | None = None, console: Console | None = None
+) -> Run:
     """Go on with a run from its last checkpoint, to the weights that it would have had without the stop.
 
     A run that was stopped before its first checkpoint begins again; of a finished one, the evaluation is returned.
+
+    Args:
+        folder: the run folder.
+        data: what it was trained on; by default its dataset is loaded.
+        env: the environment to load the dataset with. Must be given anew where the run was given the path of a card,
+            since a card may name code to run, and a run folder may come from someone else.
+        console: where to show progress; by default nowhere.
 
     Raises as `train`, and `CheckpointError` for a folder that holds no run, a damaged checkpoint or another dataset.
     """
@@ -97,12 +107,13 @@ def resume(folder: str | Path, data: Trajectories | None = None, *, console: Con
     if state and state.update == info.train.updates and _is_evaluated(folder, info):
         console.print(f"{folder} is finished.", markup=False, highlight=False, soft_wrap=True)
         return Run(folder, read_evaluation(folder) if info.train.evaluate else None)
-    data = _load(info.train, console) if data is None else data
+    data = _load(_with_env(folder, info.train, env), console) if data is None else data
     if dataset_digest(data) != info.dataset_sha256:
         raise CheckpointError(
             f"{folder} was trained on other data: {info.dataset}. The dataset is now: {data.source}. "
             "Restore the dataset, or train anew."
         )
+    _check_evaluation(info, data.env)
     device = _device(info.train.device)
     with _seeded(info.train, device):
         model = load_model(checkpoint) if checkpoint else build_model(info.train, data)
@@ -157,7 +168,10 @@ class _Training:
         )
         tell(f"run       {self.folder}" + (f", from update {self.update}" if self.update else ""))
         if config.evaluate or config.evaluate_every:
-            for warning in self.info.task.target_warnings(self.info.task.targets):
+            task = self.info.task
+            if not config.targets and task.targets == (task.return_max,):
+                tell(f"target    {task.return_max:g}, the highest return in the data; --targets names others")
+            for warning in task.target_warnings(task.targets):
                 tell(warning, style="yellow")
         if not self.update:
             rows = [f"| {key} | {value} |" for key, value in asdict(config).items()]
@@ -215,6 +229,7 @@ class _Training:
                     Policy(self.learner.model),
                     task.env_id,
                     task.targets,
+                    card=self.learner.sampler.data.env,
                     episodes=config.episodes,
                     reference=task.reference,
                     reference_name=task.reference_name,
@@ -295,6 +310,16 @@ def _load(config: TrainConfig, console: Console) -> Trajectories:
         )
 
 
+def _with_env(folder: Path, config: TrainConfig, env: str | None) -> TrainConfig:
+    """The settings of a run to be resumed, with the environment that is named now."""
+    if env is None and config.env is not None and is_card_path(config.env):
+        raise ConfigError(
+            f"{folder} was trained with the environment card {config.env}, given by its path. Give it anew: "
+            f"decision-minrnn train --resume {folder} --env {config.env}"
+        )
+    return replace(config, env=env or config.env)
+
+
 def _is_evaluated(folder: Path, info: RunInfo) -> bool:
     """Whether nothing is left to do for a run whose last update is done."""
     if not info.train.evaluate:
@@ -303,7 +328,7 @@ def _is_evaluated(folder: Path, info: RunInfo) -> bool:
     return any(tag.startswith("eval/") for row in rows for tag in row) and (folder / "evaluation.json").exists()
 
 
-def _check_evaluation(info: RunInfo) -> None:
+def _check_evaluation(info: RunInfo, card: EnvCard | None) -> None:
     """Find out before training whether the evaluation after it can be done."""
     if not (info.train.evaluate or info.train.evaluate_every):
         return
@@ -312,9 +337,7 @@ def _check_evaluation(info: RunInfo) -> None:
             f"there is no environment to evaluate in. Name one with --env, or give --no-evaluate. "
             f"The dataset is {info.dataset}."
         )
-    if not info.task.targets:
-        raise ConfigError("there is no environment card with usual targets. Give --targets, or --no-evaluate.")
-    with Environments(info.task.env_id) as environment:
+    with Environments(info.task.env_id, card=card) as environment:
         environment.check_sizes(info.model.observation_size, info.model.action_size)
 
 

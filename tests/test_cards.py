@@ -10,15 +10,17 @@ import pytest
 
 from decision_minrnn.cards import DatasetCard, EnvCard, card_folders, dataset_cards, env_card, env_cards, read_card
 from decision_minrnn.data.resolve import d4rl_file_name
+from decision_minrnn.envs import Environments
 from decision_minrnn.errors import ConfigError, UnknownNameError
 
 
 @pytest.mark.parametrize("name", sorted(env_cards()))
 def test_an_environment_card_describes_its_environments(name: str) -> None:
     card = env_card(name)
-    assert bool(card.env_ids) != bool(card.no_environment)
-    for env_id in card.env_ids.values():
+    assert bool(card.ids) != bool(card.no_environment)
+    for env_id in card.ids:
         assert env_card(env_id) == card
+        Environments(env_id).close()  # registers it, if need be
         with pytest.warns(DeprecationWarning, match="out of date") if env_id.endswith("-v4") else nullcontext():
             env = gymnasium.make(env_id)
         assert env.observation_space.shape == (card.observation_size,)
@@ -38,7 +40,7 @@ def test_a_dataset_card_fits_its_environment_card(name: str) -> None:
     card = dataset_cards()[name]
     assert card.name == name
     env = env_card(card.env)
-    assert card.env_id in env.env_ids.values() or (not card.env_id and env.no_environment)
+    assert card.env_id in env.ids or (not card.env_id and env.no_environment)
     if card.source == "d4rl":
         assert card.location == d4rl_file_name(name)
         assert card.urls[0] == f"http://rail.eecs.berkeley.edu/datasets/offline_rl/gym_mujoco_v2/{card.location}"
@@ -104,6 +106,23 @@ def test_a_bad_card_is_refused_by_its_key(tmp_path: Path, changes: dict[str, str
         read_card(path, DatasetCard)
     assert message in str(error.value)
     assert str(path) in str(error.value)
+
+
+def test_a_card_of_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('env_id = "Mine-v0"')
+    card = env_card(str(path))
+    assert (card.name, card.ids, card.path) == ("mine", ("Mine-v0",), path)
+    assert card == EnvCard("mine", "Mine-v0")
+
+
+def test_the_id_of_a_card_by_what_is_preferred() -> None:
+    card = EnvCard("hopper", env_ids={"d4rl": "Hopper-v4", "minari": "Hopper-v5"})
+    assert card.choose_id() == "Hopper-v4"
+    assert card.choose_id(kind="minari") == "Hopper-v5"
+    assert card.choose_id("Hopper-v2", None, "Hopper-v5", kind="d4rl") == "Hopper-v5"
+    assert EnvCard("mine", "Mine-v0").choose_id("Hopper-v5", kind="d4rl") == "Mine-v0"
+    assert EnvCard("none").choose_id(kind="d4rl") is None
 
 
 def test_a_card_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

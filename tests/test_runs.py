@@ -11,6 +11,7 @@ import pytest
 import torch
 from tiny import LEDGER, constant_model, model_config, random_model, train_config, trajectories
 
+from decision_minrnn.cards import EnvCard
 from decision_minrnn.checkpoint import TrainingState, save_checkpoint
 from decision_minrnn.errors import CheckpointError, ConfigError, UnknownNameError
 from decision_minrnn.files import write_json
@@ -96,10 +97,13 @@ def test_a_folder_that_holds_no_run(tmp_path: Path) -> None:
 def test_the_task_of_a_dataset() -> None:
     data = trajectories()
     task = Task.of(data)
-    assert (task.env_id, task.targets, task.reference_name) == (LEDGER, (), "card")
+    assert (task.env_id, task.targets, task.reference_name) == (LEDGER, (data.returns.max(),), "card")
     assert task.reference == data.references["card"]
     assert (task.return_min, task.return_max) == (data.returns.min(), data.returns.max())
     assert Task.of(data, (3.0,)).targets == (3.0,)
+    card = EnvCard("ledger", LEDGER, targets=(50.0, 25.0))
+    assert Task.of(dataclasses.replace(data, env=card)).targets == (50, 25)
+    assert Task.of(dataclasses.replace(data, env=EnvCard("ledger", LEDGER))).targets == (data.returns.max(),)
 
 
 def test_warnings_of_targets_far_outside_the_data() -> None:

@@ -29,7 +29,7 @@ FLOORS = (
     ("errors", "files", "types", "versions"),
     ("records",),
     ("cards", "config", "interruption", "losses", "ops"),
-    ("optimization", "scores"),
+    ("optimization", "registration", "scores"),
     ("data", "encoders", "tasks"),
     ("envs", "model"),
     ("checkpoint", "doctor", "figures", "policy", "progress", "tracking"),

@@ -387,7 +387,6 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     [
         ({"encoder": "mingrou"}, UnknownNameError, "Did you mean mingru"),
         ({"encoder_options": {"expandsion": 2}}, ConfigError, "no option 'expandsion'"),
-        ({"targets": ()}, ConfigError, "Give --targets, or --no-evaluate"),
         ({"device": "cuda:99"}, ConfigError, "--device cuda:99 cannot be used on this machine"),
         ({"device": "abacus"}, ConfigError, "--device abacus cannot be used"),
     ],

@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from decision_minrnn.cards import EnvCard, env_card, env_cards, is_card_path
 from decision_minrnn.cli.outputs import check_output
 from decision_minrnn.config import EVALUATION_SEED, Memory
 from decision_minrnn.errors import ConfigError
@@ -44,7 +45,7 @@ def evaluate(
             step, `reset` drops the state every --context steps.
         context: Steps of `window` and `reset` memory; by default those of training.
         seed: Seed of the first episode; each episode has its own.
-        env: gymnasium id to evaluate in; by default that of the run.
+        env: Environment to evaluate in, in place of the run's: a card's name, a gymnasium id or the path of a card.
         environments: Episodes that run at once. Changes the speed, not the result.
         checkpoint: Update of the checkpoint; by default the last.
         json: File to write the result to as well; - prints it, and nothing else, to the standard output.
@@ -60,9 +61,9 @@ def evaluate(
     # chosen once: the run may write another checkpoint in the meantime
     update = update_of(choose_checkpoint(folder, checkpoint))
     policy = load_policy(folder, memory=memory, context=context, checkpoint=update)
-    env_id = env or info.task.env_id
+    env_id, card = _environment(env, info.task.env_id)
     if env_id is None:
-        raise ConfigError(f"{folder} does not say its environment. Name a gymnasium id with --env.")
+        raise ConfigError(f"{env or folder} does not say its environment. Name a gymnasium id with --env.")
     targets = targets or info.task.targets
     console = Console(stderr=json == "-")
     with Progress(console) as progress:
@@ -77,6 +78,7 @@ def evaluate(
                 seed=seed,
                 reference=info.task.reference,
                 reference_name=info.task.reference_name,
+                card=card,
                 environments=environments,
                 checkpoint=f"{'last' if checkpoint is None else 'chosen'}, update {update} of {info.train.updates}",
                 on_episode=lambda episode: bar.advance(f"return {episode.episode_return:.0f}"),
@@ -87,3 +89,13 @@ def evaluate(
     if json is not None:
         write_json(json, evaluation.to_dict())
     write_json(folder / "evaluation.json", evaluation.to_dict())
+
+
+def _environment(env: str | None, trained: str | None) -> tuple[str | None, EnvCard | None]:
+    """The gymnasium id to evaluate in, and the card that the user gave."""
+    if env is None:
+        return trained, None
+    if not is_card_path(env) and env not in env_cards():
+        return env, None
+    card = env_card(env)
+    return card.choose_id(trained), card

@@ -18,14 +18,26 @@ def main(arguments: Sequence[str]) -> None:
     resuming = any(argument.partition("=")[0] == "--resume" for argument in arguments)
     if resuming and {"-h", "--help"} & set(arguments):
         arguments = ["--help"]
-    elif resuming and len(arguments) > (2 if "--resume" in arguments else 1):
+    elif resuming and not _nothing_else(arguments):
         print(
-            "error: --resume takes the folder of a run and nothing else: the run goes on with its own settings, "
-            "which its config.json holds.",
+            "error: --resume takes the folder of a run and nothing else but --env: the run goes on with its own "
+            "settings, which its config.json holds.",
             file=sys.stderr,
         )
         raise SystemExit(2)
     tyro.cli(_resume if resuming else _train, prog="decision-minrnn train", args=arguments, registry=_registry())
+
+
+def _nothing_else(arguments: Sequence[str]) -> bool:
+    """Whether the flags are --resume and --env, with one value each."""
+    words = iter(arguments)
+    for word in words:
+        flag, sign, _ = word.partition("=")
+        if flag not in ("--resume", "--env"):
+            return False
+        if not sign:
+            next(words, None)
+    return True
 
 
 def _train(config: tyro.conf.OmitArgPrefixes[tyro.conf.PositionalRequiredArgs[TrainConfig]]) -> None:
@@ -39,16 +51,17 @@ def _train(config: tyro.conf.OmitArgPrefixes[tyro.conf.PositionalRequiredArgs[Tr
     _conclude(train(config, console=console), console)
 
 
-def _resume(resume: str) -> None:
+def _resume(resume: str, env: str | None = None) -> None:
     """Go on with a run from its last checkpoint, with the settings it was started with.
 
     Args:
         resume: The run folder.
+        env: The environment card that the run was started with, if it was given by its path.
     """
     from decision_minrnn.training import resume as resume_run
 
     console = Console()
-    _conclude(resume_run(resume, console=console), console)
+    _conclude(resume_run(resume, env=env, console=console), console)
 
 
 def _conclude(run: Any, console: Console) -> None:

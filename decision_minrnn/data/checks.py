@@ -79,7 +79,7 @@ def check_sizes(where: str, recording: Recording, card: EnvCard, known_from: str
         ("observations", recording.observations.shape[1], card.observation_size),
         ("actions", recording.actions.shape[1], card.action_size),
     ):
-        if found != expected:
+        if expected and found != expected:
             raise DataError(
                 f"{where}: the {name} have {found} dimensions, but the environment {card.name} has {expected} "
                 f"(environment known from {known_from}). Give the environment it was recorded in with --env "

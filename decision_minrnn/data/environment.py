@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
-from decision_minrnn.cards import DatasetCard, EnvCard, env_card, env_cards
+from decision_minrnn.cards import DatasetCard, EnvCard, card_listing, env_card, env_cards
 from decision_minrnn.data.base import Recording
 from decision_minrnn.data.checks import check_sizes
 
@@ -43,17 +43,17 @@ def choose_environment(
     env_id: str | None
     if env is not None:
         found, known_from = env_card(env), f"env={env}"
-        env_id = env if env in found.env_ids.values() else _env_id(found, recording.env_id, kind)
+        env_id = found.choose_id(env, recording.env_id, kind=kind)
     elif card is not None:
         found, known_from, env_id = env_card(card.env), f"the card of {card.name}", card.env_id or None
     elif recording.env_id is not None:
-        found, known_from, env_id = _card_of(recording.env_id), "the file itself", recording.env_id
+        found, known_from, env_id = card_listing(recording.env_id), "the file itself", recording.env_id
         if found is None:
             notes.append(f"no environment card lists {env_id}, so there are no reference scores")
     else:
         found, known_from, env_id = _guess(path, recording.observations.shape[1]), "its file name", None
         if found is not None:
-            env_id = _env_id(found, None, kind)
+            env_id = found.choose_id(kind=kind)
             notes.append(f"environment {found.name} guessed from the file name")
     if found is not None:
         check_sizes(where, recording, found, known_from)
@@ -63,7 +63,7 @@ def choose_environment(
     low, high = recording.action_low, recording.action_high
     if low is None or high is None:
         size = recording.actions.shape[1]
-        if found is not None:
+        if found is not None and found.action_low is not None and found.action_high is not None:
             low, high = np.full(size, found.action_low, np.float32), np.full(size, found.action_high, np.float32)
         elif np.abs(recording.actions).max() <= 1:
             low, high = np.full(size, -1, np.float32), np.full(size, 1, np.float32)
@@ -74,23 +74,11 @@ def choose_environment(
     return EnvChoice(found, env_id, low, high, tuple(notes))
 
 
-def _env_id(card: EnvCard, stored: str | None, kind: str) -> str | None:
-    """The gymnasium id of a card for a kind of data; the stored one if the card lists it."""
-    if stored is not None and stored in card.env_ids.values():
-        return stored
-    return card.env_ids.get(kind) or next(iter(card.env_ids.values()), None)
-
-
-def _card_of(env_id: str) -> EnvCard | None:
-    """The card that lists a gymnasium id."""
-    return next((card for card in env_cards().values() if env_id in card.env_ids.values()), None)
-
-
 def _guess(path: Path, observation_size: int) -> EnvCard | None:
     """The card whose name a file name begins with; a variant of it (`ant-d4rl` of `ant`) where only that fits."""
     beginning = re.split(r"[-_.]", path.name.lower())[0]
     cards = env_cards()
     variants = [card for name, card in cards.items() if name.startswith(f"{beginning}-")]
     named = cards.get(beginning)
-    fitting = [card for card in (named, *variants) if card and card.observation_size == observation_size]
+    fitting = [card for card in (named, *variants) if card and card.observation_size in (0, observation_size)]
     return fitting[0] if named and fitting else named

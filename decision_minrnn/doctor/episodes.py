@@ -13,7 +13,7 @@ from decision_minrnn.doctor.subject import Subject
 @check("limit", after=("layout", "sizes"))
 def limit(subject: Subject) -> Iterator[Finding]:
     """No episode is longer than the card's limit, and one that reaches it is marked as cut, not as terminated."""
-    if subject.env is None:
+    if subject.env is None or not subject.env.episode_limit:
         return
     allowed = subject.env.episode_limit
     longer = np.flatnonzero(subject.lengths > allowed)
@@ -45,7 +45,7 @@ def cuts(subject: Subject) -> Iterator[Finding]:
 
     The bias is what whole episodes earn on average after the step at which a piece was cut.
     """
-    if subject.env is None:
+    if subject.env is None or not subject.env.episode_limit:
         return
     ends, allowed = subject.raw.ends, subject.env.episode_limit
     cut = subject.raw.timeouts[ends] & ~subject.raw.terminals[ends] & (subject.lengths < allowed)

@@ -73,7 +73,8 @@ def reward_scale(subject: Subject) -> Iterator[Finding]:
     span = reference.max - reference.min
     longest = int(subject.lengths.max())
     # a short episode cannot have earned much
-    expected = span * (min(1, longest / subject.env.episode_limit) if subject.env else 1)
+    limit = subject.env.episode_limit if subject.env else 0
+    expected = span * (min(1, longest / limit) if limit else 1)
     if largest < _SMALLEST * expected:
         problem = f"the largest return of episodes of up to {longest:,} steps is {largest:.4g}"
     elif scores.max() > _LARGEST or scores.min() < -_LARGEST:

@@ -115,7 +115,7 @@ def replay(subject: Subject, env_id: str, seed: int = 0) -> Replay:
     rewards, terminated = np.zeros(len(rows)), np.zeros(len(rows), bool)
     # what is seen in a state whatever came before it; contact forces are not of that kind
     of_state = np.ones(size, bool)
-    with Environments(env_id) as environments:
+    with Environments(env_id, card=subject.env) as environments:
         environments.check_sizes(size, raw.actions.shape[1])
         environments.reset(0, seed)
         for place, row in enumerate(rows):
@@ -149,7 +149,7 @@ def replay(subject: Subject, env_id: str, seed: int = 0) -> Replay:
 def _candidates(subject: Subject) -> list[str]:
     """The environment's id first, then the other versions that its card lists."""
     assert subject.env_id is not None
-    listed = subject.env.env_ids.values() if subject.env else ()
+    listed = subject.env.ids if subject.env else ()
     stored = (subject.raw.env_id,) if subject.raw.env_id else ()
     return list(dict.fromkeys([subject.env_id, *stored, *listed]))
 

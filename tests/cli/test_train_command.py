@@ -129,10 +129,17 @@ def test_bad_input(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [["--resume", "run", "--updates", "5"], ["hopper-medium", "--resume=run"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--resume", "run", "--updates", "5"],
+        ["hopper-medium", "--resume=run"],
+        ["--env=hopper", "--resume", "run", "x"],
+    ],
+)
 def test_a_resumed_run_keeps_its_settings(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", *arguments]) == 2
-    assert "--resume takes the folder of a run and nothing else" in capsys.readouterr().err
+    assert "--resume takes the folder of a run and nothing else but --env" in capsys.readouterr().err
 
 
 def test_resume_has_help(capsys: pytest.CaptureFixture[str]) -> None:
