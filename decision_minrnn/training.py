@@ -9,21 +9,19 @@ cosine; fewer updates.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 import safetensors.torch
-import torch
 from rich.console import Console
 
 from decision_minrnn.cards import EnvCard, is_card_path
 from decision_minrnn.checkpoint import checkpoint_folders, load_model, load_training_state, save_checkpoint
 from decision_minrnn.config import TrainConfig
 from decision_minrnn.data import Trajectories, load_dataset
+from decision_minrnn.devices import seeded, torch_device
 from decision_minrnn.envs import Environments
 from decision_minrnn.errors import CheckpointError, ConfigError, TrainingError
 from decision_minrnn.files import write_json
@@ -74,8 +72,8 @@ def train(config: TrainConfig, data: Trajectories | None = None, *, console: Con
     """
     console = console or Console(quiet=True)
     data = _load(config, console) if data is None else data
-    device = _device(config.device)
-    with _seeded(config, device):
+    device = torch_device(config.device)
+    with seeded(config.seed, device, config.threads):
         learner = Learner(build_model(config, data).to(device), data, config)
         info = new_info(config, learner.model.config, data)
         _check_evaluation(info, data.env)
@@ -114,8 +112,8 @@ def resume(
             "Restore the dataset, or train anew."
         )
     _check_evaluation(info, data.env)
-    device = _device(info.train.device)
-    with _seeded(info.train, device):
+    device = torch_device(info.train.device)
+    with seeded(info.train.seed, device, info.train.threads):
         model = load_model(checkpoint) if checkpoint else build_model(info.train, data)
         learner = Learner(model.to(device), data, info.train)
         if state:
@@ -339,27 +337,3 @@ def _check_evaluation(info: RunInfo, card: EnvCard | None) -> None:
         )
     with Environments(info.task.env_id, card=card) as environment:
         environment.check_sizes(info.model.observation_size, info.model.action_size)
-
-
-@contextmanager
-def _seeded(config: TrainConfig, device: torch.device) -> Iterator[None]:
-    """Seed torch's generators and set its threads, and give the caller's back afterwards."""
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(config.seed)
-        torch.set_num_threads(config.threads or threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"--device {name} cannot be used on this machine: {str(error).splitlines()[0]}") from error
-    return device

@@ -28,7 +28,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 FLOORS = (
     ("errors", "files", "types", "versions"),
     ("records",),
-    ("cards", "config", "interruption", "losses", "ops"),
+    ("cards", "config", "devices", "interruption", "losses", "ops"),
     ("optimization", "registration", "scores"),
     ("data", "encoders", "tasks"),
     ("envs", "model"),

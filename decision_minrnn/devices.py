@@ -1,0 +1,35 @@
+"""Where tensors are computed, with how many threads, and with whose random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from decision_minrnn.errors import ConfigError
+
+
+def torch_device(name: str) -> torch.device:
+    """The device of that name; `auto` is a GPU where there is one. Raises `ConfigError` for one that cannot be used."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"--device {name} cannot be used on this machine: {str(error).splitlines()[0]}") from error
+    return device
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device, threads: int | None = None) -> Iterator[None]:
+    """Seed torch's generators and set its threads, if asked to, and give the caller's back afterwards."""
+    before = torch.get_num_threads()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        torch.set_num_threads(threads or before)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
