@@ -56,11 +56,8 @@ def save_dataset(
     """
     about = {key: text for key, text in (("algorithm", algorithm), ("description", description)) if text}
     data = replace(data, about={**data.about, **about})
-    path, write = _writer(data, os.fspath(target), storage)
-    if path.exists() and not overwrite:
-        raise DataError(f"{path} exists already. Choose another target, or replace it with --overwrite.")
-    if path.is_dir() and any(path.iterdir()) and data_folder(path) is None:
-        raise DataError(f"the folder {path} holds something other than a Minari dataset, and is not replaced.")
+    path, write = _writer(os.fspath(target), storage)
+    _check_place(path, overwrite)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
@@ -77,6 +74,11 @@ def save_dataset(
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return path
+
+
+def check_target(target: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Raise the `DataError` that `save_dataset` would raise for a target, for what takes long to record."""
+    _check_place(_writer(os.fspath(target), "hdf5")[0], overwrite)
 
 
 def convert_dataset(
@@ -111,7 +113,14 @@ def convert_dataset(
     return path, data.source
 
 
-def _writer(data: Recording, target: str, storage: Storage) -> tuple[Path, Callable[[Recording, Path], None]]:
+def _check_place(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise DataError(f"{path} exists already. Choose another target, or replace it with --overwrite.")
+    if path.is_dir() and any(path.iterdir()) and data_folder(path) is None:
+        raise DataError(f"the folder {path} holds something other than a Minari dataset, and is not replaced.")
+
+
+def _writer(target: str, storage: Storage) -> tuple[Path, Callable[[Recording, Path], None]]:
     """Where a target is, and what writes it."""
     if "://" in target:
         raise DataError(f"{target} is an address. Datasets are written to files and folders of this machine.")

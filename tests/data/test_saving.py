@@ -13,12 +13,14 @@ import minari
 import numpy as np
 import pytest
 from recordings import hopper_arrays, write_hdf5
+from tiny import LEDGER, trajectories
 
 from decision_minrnn.cards import Reference
 from decision_minrnn.cli.data import main
 from decision_minrnn.data import convert_dataset, load_dataset, save_dataset
 from decision_minrnn.data.base import Recording
 from decision_minrnn.data.resolve import locate, read_raw
+from decision_minrnn.data.saving import check_target
 from decision_minrnn.errors import DataError
 
 FORMATS = ("x.hdf5", "x.npz", "./x-folder", "test/x-v0")
@@ -266,3 +268,23 @@ def test_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{len(rows)} datasets deleted" in capsys.readouterr().out
     main(["cache"])
     assert "0 datasets kept" in capsys.readouterr().out
+
+
+def test_an_environment_that_was_registered_as_a_class_is_found_again() -> None:
+    save_dataset(trajectories(), "./own-v0")
+    environment = minari.MinariDataset("own-v0/data").recover_environment()
+    assert environment.spec is not None
+    assert (environment.spec.id, environment.spec.entry_point) == (LEDGER, "tiny:Ledger")
+    assert environment.reset(seed=3)[0].tolist() == [0, 3]
+
+
+def test_a_target_is_looked_at_before_anything_is_recorded(tmp_path: Path) -> None:
+    for target in FORMATS:
+        check_target(target)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "x.npz").touch()
+    with pytest.raises(DataError, match="exists already"):
+        check_target("x.npz")
+    check_target("x.npz", overwrite=True)
+    with pytest.raises(DataError, match="is an address"):
+        check_target("https://host/x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -77,7 +78,12 @@ def _env_spec(env_id: str | None) -> EnvSpec | None:
     """What gymnasium registers under an id; None where it does not know it."""
     import gymnasium
 
-    return gymnasium.registry.get(env_id) if env_id else None
+    spec = gymnasium.registry.get(env_id) if env_id else None
+    creator: Any = spec.entry_point if spec else None
+    if spec is None or not callable(creator):
+        return spec
+    # registered as a class or function, which JSON cannot hold: gymnasium takes its place in a module as well
+    return replace(spec, entry_point=f"{creator.__module__}:{creator.__qualname__}")
 
 
 def _facts(recording: Recording) -> dict[str, Any]:
