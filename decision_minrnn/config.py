@@ -144,20 +144,22 @@ class TrainConfig:
     def __post_init__(self) -> None:
         counts = ("width", "layers", "updates", "batch_size", "episodes")
         for name in (*counts, "log_every", "checkpoint_every", "keep_checkpoints"):
-            self._require(name, getattr(self, name) >= 1, "a whole number of at least 1")
+            require(self, name, getattr(self, name) >= 1, "a whole number of at least 1")
         for name in ("warmup", "evaluate_every", "seed"):
-            self._require(name, getattr(self, name) >= 0, "a whole number of at least 0")
+            require(self, name, getattr(self, name) >= 0, "a whole number of at least 0")
         for name in ("learning_rate", "gradient_clip"):
-            self._require(name, 0 < getattr(self, name) < inf, "a number above 0")
-        self._require("weight_decay", 0 <= self.weight_decay < inf, "a number of at least 0")
-        self._require("dropout", 0 <= self.dropout < 1, "a probability from 0 to below 1")
+            require(self, name, 0 < getattr(self, name) < inf, "a number above 0")
+        require(self, "weight_decay", 0 <= self.weight_decay < inf, "a number of at least 0")
+        require(self, "dropout", 0 <= self.dropout < 1, "a probability from 0 to below 1")
         for name, choices in (("tokens", Tokens), ("sampling", Sampling), ("precision", Precision)):
-            self._require(name, getattr(self, name) in get_args(choices), " or ".join(get_args(choices)))
+            require(self, name, getattr(self, name) in get_args(choices), " or ".join(get_args(choices)))
         is_steps = isinstance(self.context, int) and self.context >= 1
-        self._require("context", is_steps or self.context == "episode", "a number of steps or episode")
-        self._require("threads", self.threads is None or self.threads >= 1, "a whole number of at least 1")
-        self._require("targets", all(isfinite(target) for target in self.targets), "finite numbers")
+        require(self, "context", is_steps or self.context == "episode", "a number of steps or episode")
+        require(self, "threads", self.threads is None or self.threads >= 1, "a whole number of at least 1")
+        require(self, "targets", all(isfinite(target) for target in self.targets), "finite numbers")
 
-    def _require(self, name: str, valid: bool, expected: str) -> None:
-        if not valid:
-            raise ConfigError(f"--{name.replace('_', '-')} expects {expected}, got {getattr(self, name)!r}.")
+
+def require(config: object, name: str, valid: bool, expected: str) -> None:
+    """Raise a `ConfigError` that names the flag of a field, unless it is valid."""
+    if not valid:
+        raise ConfigError(f"--{name.replace('_', '-')} expects {expected}, got {getattr(config, name)!r}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,9 @@ from decision_minrnn.cards import EnvCard, card_listing
 from decision_minrnn.errors import ConfigError, UnknownNameError
 from decision_minrnn.registration import registration
 
+if TYPE_CHECKING:
+    import gymnasium
+
 
 class Transition(NamedTuple):
     """What one step of an environment returns."""
@@ -21,6 +24,13 @@ class Transition(NamedTuple):
     reward: float
     terminated: bool
     truncated: bool
+
+
+def is_registered(env_id: str) -> bool:
+    """Whether gymnasium knows an environment of that id."""
+    import gymnasium
+
+    return env_id in gymnasium.registry
 
 
 def _register(env_id: str, card: EnvCard | None) -> None:
@@ -85,10 +95,14 @@ class Environments:
         assert isinstance(actions, Box)
         self.observation_size = int(space.shape[0])  # type: ignore[index]
         self.action_size = int(actions.shape[0])
-        self._low, self._high = actions.low, actions.high
+        self.action_low, self.action_high = actions.low, actions.high
 
     def __len__(self) -> int:
         return len(self._copies)
+
+    def __getitem__(self, index: int) -> gymnasium.Env[Any, Any]:
+        """One copy, for libraries that ask for gymnasium's own interface."""
+        return self._copies[index]
 
     def check_sizes(self, observation_size: int, action_size: int) -> None:
         """Raise `ConfigError` unless observations and actions have the sizes that a policy is trained for."""
@@ -96,7 +110,7 @@ class Environments:
             raise ConfigError(
                 f"{self.env_id} has observations of size {self.observation_size} and actions of size "
                 f"{self.action_size}, but the policy is trained for {observation_size} and {action_size}. "
-                "Name the environment of its data with --env."
+                "Name the environment that it was trained in."
             )
 
     def reset(self, index: int, seed: int) -> Float[ndarray, " observation"]:
@@ -106,7 +120,7 @@ class Environments:
 
     def step(self, index: int, action: Float[ndarray, " action"]) -> Transition:
         """Take one action in one copy; actions are clipped to the space's bounds."""
-        clipped = np.clip(action, self._low, self._high)
+        clipped = np.clip(action, self.action_low, self.action_high)
         observation, reward, terminated, truncated, _ = self._copies[index].step(clipped)
         return Transition(np.asarray(observation, np.float32), float(reward), bool(terminated), bool(truncated))
 

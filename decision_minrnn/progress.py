@@ -53,6 +53,10 @@ class Progress:
         """Updates of a training; its bar stays when it is done."""
         return self._part("update", total, done, 0)
 
+    def steps(self, total: int, done: int = 0) -> AbstractContextManager[Part]:
+        """Steps of environments; away from a terminal a line comes every 10 s."""
+        return self._part("step", total, done, 10)
+
     def episodes(self, total: int) -> AbstractContextManager[Part]:
         """Episodes of an evaluation; its bar goes when it is done, and away from a terminal a line comes every 10 s."""
         return self._part("episode", total, 0, 10, transient=True)

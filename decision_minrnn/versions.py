@@ -8,10 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 PACKAGES = ("decision-minrnn", "torch", "numpy", "gymnasium", "mujoco", "minari")
 
 
-def versions() -> dict[str, str]:
-    """Python's version and those of the packages that a score depends on."""
+def versions(*further: str) -> dict[str, str]:
+    """Python's version and those of the packages that a score depends on; of `further` packages as well."""
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *further):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
