@@ -36,7 +36,7 @@ FLOORS = (
     ("learner", "rollout"),
     ("runs",),
     ("training",),
-    ("benchmarks", "sweep"),
+    ("benchmarks", "collection", "sweep"),
     ("cli",),
     ("__main__",),
 )
@@ -52,11 +52,14 @@ HOMES = {
     "torch.utils.tensorboard": ("tracking",),
     "tyro": ("cli",),
     "matplotlib": ("figures",),
+    "stable_baselines3": ("collection.sac",),
     "rich": ("cli", "progress", "training"),
 }
 """Where an outside library may be imported: a module, or any module of a package."""
 
-HEAVY = ("torch", "scipy", "gymnasium", "minari", "h5py", "tensorboard", "matplotlib", "tyro", "rich")
+HEAVY = (
+    "torch", "scipy", "gymnasium", "minari", "h5py", "tensorboard", "matplotlib", "tyro", "rich", "stable_baselines3"
+)  # fmt: skip
 
 
 class SourceImports(ast.NodeVisitor):

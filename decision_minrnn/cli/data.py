@@ -19,6 +19,7 @@ def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
     from decision_minrnn.cli.cache import show_cache
     from decision_minrnn.cli.check import check_dataset
+    from decision_minrnn.cli.collect import collect_dataset
     from decision_minrnn.cli.convert import convert
     from decision_minrnn.cli.plot import plot_dataset
 
@@ -29,12 +30,13 @@ def main(arguments: Sequence[str]) -> None:
         "plot": plot_dataset,
         "download": download_datasets,
         "convert": convert,
+        "collect": collect_dataset,
         "cache": show_cache,
     }
     subcommand_cli_from_dict(
         commands,
         prog="decision-minrnn data",
-        description="List, describe, check, plot, convert and download datasets.",
+        description="List, describe, check, plot, convert, download and record datasets.",
         args=list(arguments),
     )
 
