@@ -10,7 +10,6 @@ from decision_minrnn.cards import EnvCard, env_card
 from decision_minrnn.collection.config import CollectConfig
 from decision_minrnn.collection.tiers import Collected, Collection
 from decision_minrnn.data import Trajectories, save_dataset
-from decision_minrnn.data.environment import gymnasium_id
 from decision_minrnn.data.saving import check_target
 from decision_minrnn.devices import seeded, torch_device
 from decision_minrnn.envs import Environments, is_registered
@@ -41,7 +40,7 @@ def collect(config: CollectConfig, progress: Progress) -> tuple[Path, Trajectori
     target = config.out or f"decision-minrnn/{name}-v0"
     check_target(target, config.overwrite)
     threads = seeded(config.seed, torch_device(config.device), config.threads)
-    with Environments(env_id) as environments, Interruption() as interruption, threads:
+    with Environments(env_id, card=card) as environments, Interruption() as interruption, threads:
         reference = next(iter(card.references.values()), None) if card else None
         collection = Collection(config, environments, reference, progress)
         collection.train(interruption)
@@ -75,7 +74,7 @@ def find_environment(name: str) -> tuple[str, EnvCard | None]:
         if is_registered(name):
             return name, None
         raise
-    env_id = gymnasium_id(card, name, "minari")
+    env_id = card.choose_id(name, kind="minari")
     if env_id is None:
         raise ConfigError(f"nothing can be recorded in {card.name}: {card.no_environment or 'its card lists no id'}.")
     return env_id, card
