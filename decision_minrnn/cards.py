@@ -62,6 +62,8 @@ class EnvCard:
     """Lowest action, in every dimension."""
     action_high: float | None = None
     """Highest action, in every dimension."""
+    discrete: bool = False
+    """Whether an action is one of `action_size` choices, rather than a vector of that size."""
     episode_limit: int = 0
     """Steps after which an episode is truncated; 0: not known."""
     return_scale: float | None = None

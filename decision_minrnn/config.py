@@ -25,10 +25,13 @@ class ModelConfig:
 
     observation_size: int
     action_size: int
+    """Numbers in an action, or choices where actions are discrete."""
     action_low: tuple[float, ...]
-    """Lowest action in each dimension."""
+    """Lowest action in each dimension; none where actions are discrete."""
     action_high: tuple[float, ...]
     """Highest action in each dimension."""
+    discrete: bool = False
+    """Whether an action is a choice: the model then predicts the logits of a categorical distribution."""
     tokens: Tokens = "merged"
     encoder: str = "mingru"
     encoder_options: Mapping[str, OptionValue] = field(default_factory=dict)

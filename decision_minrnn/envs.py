@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from numpy import ndarray
 
 from decision_minrnn.cards import EnvCard, card_listing
@@ -76,7 +76,7 @@ class Environments:
             ConfigError: it cannot be registered or made, or its spaces are not vectors of real numbers.
         """
         import gymnasium
-        from gymnasium.spaces import Box
+        from gymnasium.spaces import Box, Discrete
 
         _register(env_id, card)
         with warnings.catch_warnings():
@@ -89,13 +89,21 @@ class Environments:
                 raise ConfigError(f"cannot make the environment {env_id}: {error}") from error
         self.env_id = env_id
         space, actions = self._copies[0].observation_space, self._copies[0].action_space
-        for what, box in (("observations", space), ("actions", actions)):
-            if not isinstance(box, Box) or box.shape is None or len(box.shape) != 1:
-                raise ConfigError(f"{env_id} has {what} of the space {box}; expected a vector (a Box of one axis).")
-        assert isinstance(actions, Box)
-        self.observation_size = int(space.shape[0])  # type: ignore[index]
-        self.action_size = int(actions.shape[0])
-        self.action_low, self.action_high = actions.low, actions.high
+        if not isinstance(space, Box) or len(space.shape) != 1:
+            raise ConfigError(f"{env_id} has observations of the space {space}; expected a vector (a Box of one axis).")
+        self.observation_size = space.shape[0]
+        self.discrete = isinstance(actions, Discrete)
+        """Whether an action is a choice: an index from 0 to below `action_size`."""
+        if isinstance(actions, Discrete):
+            self.action_size, self._start = int(actions.n), int(actions.start)
+            self.action_low, self.action_high = np.zeros(1, np.float32), np.full(1, actions.n - 1, np.float32)
+        elif isinstance(actions, Box) and len(actions.shape) == 1:
+            self.action_size, self.action_low, self.action_high = actions.shape[0], actions.low, actions.high
+        else:
+            raise ConfigError(
+                f"{env_id} has actions of the space {actions}; expected a vector (a Box of one axis) or a choice "
+                "(Discrete)."
+            )
 
     def __len__(self) -> int:
         return len(self._copies)
@@ -104,12 +112,12 @@ class Environments:
         """One copy, for libraries that ask for gymnasium's own interface."""
         return self._copies[index]
 
-    def check_sizes(self, observation_size: int, action_size: int) -> None:
-        """Raise `ConfigError` unless observations and actions have the sizes that a policy is trained for."""
-        if (self.observation_size, self.action_size) != (observation_size, action_size):
+    def check_sizes(self, observation_size: int, action_size: int, discrete: bool = False) -> None:
+        """Raise `ConfigError` unless observations and actions are those that a policy is trained for."""
+        if (self.observation_size, self.action_size, self.discrete) != (observation_size, action_size, discrete):
             raise ConfigError(
-                f"{self.env_id} has observations of size {self.observation_size} and actions of size "
-                f"{self.action_size}, but the policy is trained for {observation_size} and {action_size}. "
+                f"{self.env_id} has {_sizes(self.observation_size, self.action_size, self.discrete)}, but the policy "
+                f"is trained for {_sizes(observation_size, action_size, discrete)}. "
                 "Name the environment that it was trained in."
             )
 
@@ -118,10 +126,12 @@ class Environments:
         observation, _ = self._copies[index].reset(seed=seed)
         return np.asarray(observation, np.float32)
 
-    def step(self, index: int, action: Float[ndarray, " action"]) -> Transition:
-        """Take one action in one copy; actions are clipped to the space's bounds."""
-        clipped = np.clip(action, self.action_low, self.action_high)
-        observation, reward, terminated, truncated, _ = self._copies[index].step(clipped)
+    def step(self, index: int, action: Float[ndarray, " action"] | Integer[ndarray, ""]) -> Transition:
+        """Take one action in one copy: a vector, clipped to the space's bounds, or an index."""
+        taken: Any = np.clip(action, self.action_low, self.action_high)
+        if self.discrete:
+            taken = self._start + int(taken.item())
+        observation, reward, terminated, truncated, _ = self._copies[index].step(taken)
         return Transition(np.asarray(observation, np.float32), float(reward), bool(terminated), bool(truncated))
 
     def set_state(
@@ -150,3 +160,8 @@ class Environments:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _sizes(observation_size: int, action_size: int, discrete: bool) -> str:
+    actions = f"{action_size} discrete actions" if discrete else f"actions of size {action_size}"
+    return f"observations of size {observation_size} and {actions}"

@@ -16,7 +16,7 @@ from decision_minrnn.config import ModelConfig, TrainConfig
 from decision_minrnn.data.sampling import Sampler
 from decision_minrnn.data.trajectories import Trajectories
 from decision_minrnn.errors import CheckpointError
-from decision_minrnn.losses import action_loss
+from decision_minrnn.losses import action_loss, choice_loss
 from decision_minrnn.model import DecisionModel
 from decision_minrnn.optimization import build_optimizer, learning_rate, optimizer_tensors, restore_optimizer
 from decision_minrnn.types import Batch, State
@@ -45,9 +45,10 @@ def build_model(config: TrainConfig, data: Trajectories) -> DecisionModel:
     return DecisionModel(
         ModelConfig(
             observation_size=data.observations.shape[1],
-            action_size=data.actions.shape[1],
-            action_low=tuple(data.action_low.tolist()),
-            action_high=tuple(data.action_high.tolist()),
+            action_size=data.action_size,
+            action_low=() if data.choices else tuple(data.action_low.tolist()),
+            action_high=() if data.choices else tuple(data.action_high.tolist()),
+            discrete=data.choices is not None,
             tokens=config.tokens,
             encoder=config.encoder,
             encoder_options={"dropout": config.dropout, **config.encoder_options},
@@ -73,6 +74,7 @@ class Learner:
             self.sampler = Sampler(data, config.batch_size, config.context, config.seed, config.sampling)
         self.carried: State | None = None
         """What the streams carry from batch to batch."""
+        self.loss = choice_loss if model.config.discrete else action_loss
         self.optimizer = build_optimizer(model, config)
         self.update = 0
         """Updates done."""
@@ -88,7 +90,7 @@ class Learner:
             predicted, state = self.model(
                 batch.returns_to_go, batch.observations, batch.previous_actions, self.carried, batch.reset
             )
-        loss = action_loss(predicted, batch.actions, batch.mask)
+        loss = self.loss(predicted, batch.actions, batch.mask)
         self.optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)

@@ -1,4 +1,4 @@
-"""Losses over sequences with a mask."""
+"""Losses over sequences with a mask; padding counts in neither sum nor mean."""
 
 from __future__ import annotations
 
@@ -12,10 +12,23 @@ def action_loss(
     actions: Float[Tensor, "batch time action"],
     mask: Bool[Tensor, "batch time"],
 ) -> Float[Tensor, ""]:
-    """Mean squared error over all pairs of a real step and an action dimension; padding counts in neither sum nor mean.
+    """Mean squared error over all pairs of a real step and an action dimension.
 
     The loss of Decision Transformer for continuous actions (Chen et al. 2021, section 3), in the environment's units.
     """
     # selected rather than multiplied by the mask: NaN times zero would be NaN
     error = torch.where(mask[..., None], predicted - actions, 0.0)
     return error.square().sum() / (mask.sum() * actions.shape[-1])
+
+
+def choice_loss(
+    logits: Float[Tensor, "batch time action"],
+    choices: Float[Tensor, "batch time action"],
+    mask: Bool[Tensor, "batch time"],
+) -> Float[Tensor, ""]:
+    """Mean over the real steps of the cross-entropy, in nats, of the choice taken, which is a one among zeros.
+
+    The loss of Decision Transformer for discrete actions (Chen et al. 2021, section 3).
+    """
+    error = -(choices * torch.log_softmax(logits, dim=-1)).sum(dim=-1)
+    return torch.where(mask, error, 0.0).sum() / mask.sum()

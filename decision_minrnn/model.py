@@ -7,7 +7,7 @@ A step's return-to-go R, observation s and the action a before it become one tok
 
 The second is the sequence of Decision Transformer (Chen et al. 2021, section 3). Everything enters and leaves in the
 environment's units: observations are standardised, returns scaled and actions bounded in here, so that weights and
-configuration are all that a policy needs.
+configuration are all that a policy needs. A discrete action enters as a one among zeros and leaves as logits.
 """
 
 from __future__ import annotations
@@ -40,12 +40,6 @@ class DecisionModel(nn.Module):
         for name in ("observation_size", "action_size", "width"):
             if getattr(config, name) < 1:
                 raise ConfigError(f"{name} expects a whole number of at least 1, got {getattr(config, name)}.")
-        low, high = torch.tensor(config.action_low), torch.tensor(config.action_high)
-        fit = low.shape == high.shape == (action,)
-        if not (fit and (low < high).all() and low.isfinite().all() and high.isfinite().all()):
-            raise ConfigError(
-                f"expected {action} finite action bounds with low < high, got {low.tolist()} and {high.tolist()}."
-            )
         if not 0 < config.return_scale < inf:
             raise ConfigError(f"return_scale expects a number above 0, got {config.return_scale}.")
         if statistics is None:
@@ -54,12 +48,10 @@ class DecisionModel(nn.Module):
         else:
             self.register_buffer("observation_mean", torch.from_numpy(statistics.mean).clone())
             self.register_buffer("observation_std", torch.from_numpy(statistics.std).clone())
-        middle = (high + low) / 2
-        reach = torch.minimum(high - middle, middle - low)
-        # a sum that rounds to beyond a bound would be refused by the environment
-        beyond = (middle + reach > high) | (middle - reach < low)
-        self.register_buffer("action_middle", middle)
-        self.register_buffer("action_reach", torch.where(beyond, torch.nextafter(reach, reach.new_zeros(())), reach))
+        if not config.discrete:
+            middle, reach = _middle_and_reach(config)
+            self.register_buffer("action_middle", middle)
+            self.register_buffer("action_reach", reach)
         if config.tokens == "merged":
             self.embed = nn.Linear(1 + observation + (action if config.previous_action else 0), width)
         elif config.tokens == "interleaved":
@@ -93,7 +85,8 @@ class DecisionModel(nn.Module):
             reset: True at steps that start afresh.
 
         Returns:
-            The action of each step, and the state after the last.
+            The action of each step (the logits of the choices, where actions are discrete), and the state after the
+            last.
         """
         returns, observations = self._scaled(returns_to_go, observations)
         if self.config.tokens == "merged":
@@ -151,5 +144,23 @@ class DecisionModel(nn.Module):
         return state if reset is None else reset_rows(state, initial, reset)
 
     def _action(self, encoded: Tensor) -> Tensor:
-        """Bounded by tanh to the action space."""
+        """Bounded by tanh to the action space; logits as they are."""
+        if self.config.discrete:
+            return self.head(encoded)
         return torch.addcmul(self.action_middle, self.action_reach, torch.tanh(self.head(encoded)))
+
+
+def _middle_and_reach(config: ModelConfig) -> tuple[Float[Tensor, " action"], Float[Tensor, " action"]]:
+    """The middle of the action space and how far it reaches on both sides; `ConfigError` for bounds that are none."""
+    low, high = torch.tensor(config.action_low), torch.tensor(config.action_high)
+    fit = low.shape == high.shape == (config.action_size,)
+    if not (fit and (low < high).all() and low.isfinite().all() and high.isfinite().all()):
+        raise ConfigError(
+            f"expected {config.action_size} finite action bounds with low < high, "
+            f"got {low.tolist()} and {high.tolist()}."
+        )
+    middle = (high + low) / 2
+    reach = torch.minimum(high - middle, middle - low)
+    # a sum that rounds to beyond a bound would be refused by the environment
+    beyond = (middle + reach > high) | (middle - reach < low)
+    return middle, torch.where(beyond, torch.nextafter(reach, reach.new_zeros(())), reach)

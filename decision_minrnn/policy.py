@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import get_args
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from numpy import ndarray
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -28,10 +29,17 @@ class Policy:
     - `reset`: carried, but dropped every `context` steps.
 
     The target falls by each reward that comes in: it is the return still to be had (Chen et al. 2021, section 3).
+
+    Discrete actions are the likeliest ones, or drawn from the predicted distribution (`sampled`).
     """
 
-    def __init__(self, model: DecisionModel, memory: Memory = "carried", context: int | None = None) -> None:
-        """`context` is by default that of training, which a model of whole episodes lacks: it must be given one."""
+    def __init__(
+        self, model: DecisionModel, memory: Memory = "carried", context: int | None = None, sampled: bool = False
+    ) -> None:
+        """`context` is by default that of training, which a model of whole episodes lacks: it must be given one.
+
+        Raises `ConfigError` for that, and for `sampled` actions of a model whose actions are not discrete.
+        """
         if memory not in get_args(Memory):
             raise ConfigError(f"memory expects one of {', '.join(get_args(Memory))}, got {memory!r}.")
         self.model = _for_acting(model)
@@ -41,16 +49,21 @@ class Policy:
             raise ConfigError(
                 f"memory {memory} needs a context of at least 1 step, and this model has none of its own."
             )
+        if sampled and not model.config.discrete:
+            raise ConfigError("only discrete actions can be sampled; this model predicts an action, no distribution.")
+        self.sampled = sampled
         self._device = model.head.weight.device
         self.reset(1, 0.0)
 
-    def reset(self, batch_size: int, target_return: ArrayLike) -> None:
+    def reset(self, batch_size: int, target_return: ArrayLike, seeds: Sequence[int] | None = None) -> None:
         """Start `batch_size` episodes.
 
         Args:
             batch_size: B, the episodes that `act` is called for.
             target_return: return to reach, in the environment's units: one number, or B.
+            seeds: of sampled actions, one an episode; by default 0, 1, ...
         """
+        self._generators = [np.random.default_rng(seed) for seed in seeds or range(batch_size)] if self.sampled else []
         self._returns_to_go = self._targets(target_return, batch_size)
         self._age = np.zeros(batch_size, np.int64)
         self._previous_actions = torch.zeros(batch_size, self.model.config.action_size, device=self._device)
@@ -58,20 +71,25 @@ class Policy:
         self._window: tuple[Tensor, Tensor, Tensor] | None = None
 
     @torch.inference_mode()
-    def restart(self, rows: Bool[ndarray, " batch"], target_return: ArrayLike) -> None:
-        """Start new episodes in the marked rows; the others go on."""
+    def restart(
+        self, rows: Bool[ndarray, " batch"], target_return: ArrayLike, seeds: Sequence[int] | None = None
+    ) -> None:
+        """Start new episodes in the marked rows; the others go on. `seeds`, as of `reset`, are for all rows."""
         if np.shape(rows) != self._age.shape:
             raise ValueError(f"restart expects {len(self._age)} marks, got an array of shape {np.shape(rows)}.")
         rows = np.asarray(rows, bool)
         self._returns_to_go = np.where(rows, self._targets(target_return, len(rows)), self._returns_to_go)
         self._age[rows] = 0
+        if self.sampled and seeds is not None:
+            for row in np.flatnonzero(rows).tolist():
+                self._generators[row] = np.random.default_rng(seeds[row])
         self._previous_actions[torch.from_numpy(rows)] = 0
 
     @torch.inference_mode()
     def act(
         self, observations: Float[ndarray, "batch observation"], rewards: Float[ndarray, " batch"] | None = None
-    ) -> Float[ndarray, "batch action"]:
-        """The next action of each episode.
+    ) -> Float[ndarray, "batch action"] | Int64[ndarray, " batch"]:
+        """The next action of each episode: vectors, or the indices of discrete ones.
 
         Args:
             observations: what the environments show now.
@@ -92,9 +110,21 @@ class Policy:
             raise ValueError("act expects the rewards of the last actions: only the first step of an episode has none.")
         returns, seen = self._tensor(self._returns_to_go), self._tensor(observations)
         actions = self._act_in_window(returns, seen) if self.memory == "window" else self._act_carried(returns, seen)
-        self._previous_actions = actions
         self._age += 1
-        return actions.cpu().numpy()
+        if not self.model.config.discrete:
+            self._previous_actions = actions
+            return actions.cpu().numpy()
+        choices = self._choices(actions)
+        self._previous_actions = torch.nn.functional.one_hot(choices, actions.shape[1]).to(actions.dtype)
+        return choices.cpu().numpy()
+
+    def _choices(self, logits: Tensor) -> Int64[Tensor, " batch"]:
+        """The likeliest choice of each row, or one drawn by its own generator."""
+        if not self.sampled:
+            return logits.argmax(dim=1)
+        drawn = self._tensor([generator.random() for generator in self._generators])[:, None]
+        shares = torch.softmax(logits, dim=1).cumsum(dim=1)
+        return (drawn * shares[:, -1:] >= shares).sum(dim=1).clamp_max(logits.shape[1] - 1)
 
     def _act_carried(self, returns: Tensor, observations: Tensor) -> Tensor:
         # a model that carries everything has no context to count in

@@ -61,26 +61,26 @@ def rollout(
         ConfigError: the environment's sizes do not fit the policy's model.
     """
     config = policy.model.config
-    environments.check_sizes(config.observation_size, config.action_size)
+    environments.check_sizes(config.observation_size, config.action_size, config.discrete)
     rows = -(-min(len(environments), len(seeds)) // ROW_BLOCK) * ROW_BLOCK
     observations, rewards = np.zeros((rows, config.observation_size), np.float32), np.zeros(rows, np.float32)
     results: list[EpisodeResult | None] = [None] * len(seeds)
     waiting = iter(range(len(seeds)))
     running: dict[int, int] = {}
-    returns, lengths = np.zeros(rows), np.zeros(rows, int)
+    returns, lengths, row_seeds = np.zeros(rows), np.zeros(rows, int), [0] * rows
 
     def start(row: int) -> bool:
         episode = next(waiting, None)
         if episode is None:
             return False
-        running[row] = episode
+        running[row], row_seeds[row] = episode, seeds[episode]
         returns[row] = lengths[row] = rewards[row] = 0
         observations[row] = environments.reset(row, seeds[episode])
         return True
 
-    policy.reset(rows, target_return)
     for row in range(min(len(environments), len(seeds))):
         start(row)
+    policy.reset(rows, target_return, row_seeds)
     while running:
         actions = policy.act(observations, rewards)
         restarted = np.zeros(rows, bool)
@@ -97,7 +97,7 @@ def rollout(
                     on_episode(result)
                 restarted[row] = start(row)
         if restarted.any():
-            policy.restart(restarted, target_return)
+            policy.restart(restarted, target_return, row_seeds)
     return [result for result in results if result is not None]
 
 
@@ -144,6 +144,8 @@ class Evaluation:
     steps_per_second: float
     """Environment steps of all episodes a second, simulation included."""
     wall_seconds: float
+    sampled: bool = False
+    """Whether discrete actions were drawn, rather than the likeliest taken."""
 
     def to_dict(self) -> dict[str, Any]:
         """As written to `evaluation.json`."""
@@ -220,6 +222,7 @@ def evaluate(
         versions=versions(),
         steps_per_second=steps / seconds,
         wall_seconds=seconds,
+        sampled=policy.sampled,
     )
 
 

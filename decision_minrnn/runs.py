@@ -167,7 +167,12 @@ def choose_checkpoint(folder: Path, update: int | None = None) -> Path:
 
 
 def load_policy(
-    run: str | Path, *, memory: Memory = "carried", context: int | None = None, checkpoint: int | None = None
+    run: str | Path,
+    *,
+    memory: Memory = "carried",
+    context: int | None = None,
+    sampled: bool = False,
+    checkpoint: int | None = None,
 ) -> Policy:
     """The policy of a run folder.
 
@@ -175,9 +180,10 @@ def load_policy(
         run: the folder that training wrote.
         memory: what the policy remembers; see `Policy`.
         context: steps that `window` and `reset` memory hold; by default those of training.
+        sampled: whether discrete actions are drawn, rather than the likeliest taken.
         checkpoint: update of the checkpoint; by default the last.
 
     Raises:
         CheckpointError: no run or checkpoint there, a damaged one, or one of another version.
     """
-    return Policy(load_model(choose_checkpoint(Path(run), checkpoint)), memory, context)
+    return Policy(load_model(choose_checkpoint(Path(run), checkpoint)), memory, context, sampled)

@@ -336,4 +336,4 @@ def _check_evaluation(info: RunInfo, card: EnvCard | None) -> None:
             f"The dataset is {info.dataset}."
         )
     with Environments(info.task.env_id, card=card) as environment:
-        environment.check_sizes(info.model.observation_size, info.model.action_size)
+        environment.check_sizes(info.model.observation_size, info.model.action_size, info.model.discrete)

@@ -45,7 +45,7 @@ class Batch(NamedTuple):
     returns_to_go: Float[Tensor, "batch time"]
     observations: Float[Tensor, "batch time observation"]
     previous_actions: Float[Tensor, "batch time action"]
-    """The action before each step; zeros at the first step of an episode."""
+    """The action before each step; zeros at the first step of an episode. Of a choice, a one among zeros."""
     actions: Float[Tensor, "batch time action"]
     """The actions to predict."""
     mask: Bool[Tensor, "batch time"]

@@ -24,10 +24,13 @@ def test_an_environment_card_describes_its_environments(name: str) -> None:
         with pytest.warns(DeprecationWarning, match="out of date") if env_id.endswith("-v4") else nullcontext():
             env = gymnasium.make(env_id)
         assert env.observation_space.shape == (card.observation_size,)
-        assert isinstance(env.action_space, gymnasium.spaces.Box)
-        assert env.action_space.shape == (card.action_size,)
-        assert (env.action_space.low == card.action_low).all()
-        assert (env.action_space.high == card.action_high).all()
+        if card.discrete:
+            assert env.action_space == gymnasium.spaces.Discrete(card.action_size)
+        else:
+            assert isinstance(env.action_space, gymnasium.spaces.Box)
+            assert env.action_space.shape == (card.action_size,)
+            assert (env.action_space.low == card.action_low).all()
+            assert (env.action_space.high == card.action_high).all()
         assert env.spec is not None
         assert env.spec.max_episode_steps == card.episode_limit
         env.close()

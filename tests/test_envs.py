@@ -50,7 +50,6 @@ def test_an_unknown_id_names_its_neighbours() -> None:
 @pytest.mark.parametrize(
     ("env_id", "message"),
     [
-        ("CartPole-v1", r"actions of the space Discrete\(2\); expected a vector"),
         ("FrozenLake-v1", "observations of the space"),
         ("Hopper-v2", "cannot make the environment Hopper-v2"),
     ],
@@ -63,7 +62,10 @@ def test_an_environment_that_cannot_be_used(env_id: str, message: str) -> None:
 def test_other_sizes_are_refused() -> None:
     with Environments(LEDGER) as environments:
         environments.check_sizes(2, 1)
-        with pytest.raises(ConfigError, match=r"size 2 and actions of size 1.*trained for 11 and 3.*Name the"):
+        with pytest.raises(
+            ConfigError,
+            match=r"size 2 and actions of size 1.*trained for .*11 and actions of size 3.*Name the",
+        ):
             environments.check_sizes(11, 3)
 
 

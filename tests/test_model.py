@@ -62,7 +62,7 @@ def part(sequence: Inputs, steps: slice | int) -> Inputs:
 
 
 def make(statistics: ObservationStatistics | None = None, **changes: Any) -> DecisionModel:
-    sizes = {"observation_size": OBSERVATION, "action_size": ACTION, "width": 6, "layers": 2}
+    sizes = {"observation_size": OBSERVATION, "action_size": ACTION, "width": 8, "layers": 2}
     bounds = {"action_low": (-1.0, 0.25), "action_high": (3.0, 0.5)}
     with torch.random.fork_rng():
         torch.manual_seed(2)

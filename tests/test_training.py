@@ -404,7 +404,10 @@ def test_what_is_refused_beforehand_writes_nothing(
     [
         ({"env_id": None}, "no environment to evaluate in. Name one with --env"),
         ({"env_id": "Leger-v0"}, "unknown environment 'Leger-v0'"),
-        ({"env_id": "Hopper-v5"}, "size 11 and actions of size 3, but the policy is trained for 2 and 1"),
+        (
+            {"env_id": "Hopper-v5"},
+            "size 11 and actions of size 3, but the policy is trained for .*size 2",
+        ),
     ],
 )
 def test_an_environment_that_does_not_fit_writes_nothing(tmp_path: Path, facts: dict[str, Any], message: str) -> None:

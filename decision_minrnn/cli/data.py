@@ -147,7 +147,8 @@ def describe(data: Trajectories) -> dict[str, Any]:
         "cut_short": int(data.cut_short.sum()),
         "unfinished": int((~data.finished).sum()),
         "observation_size": int(data.observations.shape[1]),
-        "action_size": int(data.actions.shape[1]),
+        "action_size": data.action_size,
+        "discrete": data.choices is not None,
         "action_low": _finite(data.action_low),
         "action_high": _finite(data.action_high),
     }
@@ -242,9 +243,8 @@ def _print_facts(facts: dict[str, Any]) -> None:
         table.add_row("normalised", "no reference scores are known for it")
     table.add_row("observations", f"{facts['observation_size']} dimensions")
     bounds = sorted(set(zip(facts["action_low"], facts["action_high"], strict=True)), key=str)
-    table.add_row(
-        "actions", f"{facts['action_size']} dimensions in {', '.join(f'[{low}, {high}]' for low, high in bounds)}"
-    )
+    dimensions = f"{facts['action_size']} dimensions in {', '.join(f'[{low}, {high}]' for low, high in bounds)}"
+    table.add_row("actions", f"{facts['action_size']} choices" if facts["discrete"] else dimensions)
     console = _console()
     console.print(facts["source"], soft_wrap=True, highlight=False, markup=False)
     console.print(table)

@@ -27,6 +27,7 @@ def evaluate(
     targets: tuple[float, ...] = (),
     memory: Memory = "carried",
     context: int | None = None,
+    sampled: bool = False,
     seed: int = EVALUATION_SEED,
     env: str | None = None,
     environments: int = 20,
@@ -44,6 +45,7 @@ def evaluate(
         memory: `carried` keeps the state over the whole episode, `window` feeds the last --context steps again at each
             step, `reset` drops the state every --context steps.
         context: Steps of `window` and `reset` memory; by default those of training.
+        sampled: Draw discrete actions from the predicted distribution, in place of the likeliest.
         seed: Seed of the first episode; each episode has its own.
         env: Environment to evaluate in, in place of the run's: a card's name, a gymnasium id or the path of a card.
         environments: Episodes that run at once. Changes the speed, not the result.
@@ -60,7 +62,7 @@ def evaluate(
     info = read_run(folder)
     # chosen once: the run may write another checkpoint in the meantime
     update = update_of(choose_checkpoint(folder, checkpoint))
-    policy = load_policy(folder, memory=memory, context=context, checkpoint=update)
+    policy = load_policy(folder, memory=memory, context=context, sampled=sampled, checkpoint=update)
     env_id, card = _environment(env, info.task.env_id)
     if env_id is None:
         raise ConfigError(f"{env or folder} does not say its environment. Name a gymnasium id with --env.")

@@ -93,6 +93,7 @@ def _trajectories(collected: Collected, environments: Environments, name: str, c
         final_observations=np.stack([episode.observations[-1] for episode in episodes]),
         name=name,
         source=f"{name}: {collected.what}, recorded in {environments.env_id}",
+        choices=environments.action_size if environments.discrete else None,
         action_low=environments.action_low.astype(np.float32),
         action_high=environments.action_high.astype(np.float32),
         env_id=environments.env_id,

@@ -25,7 +25,7 @@ class RecordedEpisode(NamedTuple):
 
     observations: Float32[ndarray, "time+1 observation"]
     actions: Float32[ndarray, "time action"]
-    """As the environment took them, within its bounds."""
+    """As the environment took them, within its bounds; of choices, the index."""
     rewards: Float32[ndarray, " time"]
     terminated: bool
     truncated: bool
@@ -44,7 +44,9 @@ Behaviour = Callable[[np.random.Generator], Acting]
 
 
 def uniform(environments: Environments) -> Behaviour:
-    """Actions drawn uniformly from within the bounds."""
+    """Actions drawn uniformly from within the bounds, or from the choices."""
+    if environments.discrete:
+        return lambda generator: lambda observation, reward: generator.integers(environments.action_size, size=1)
     low, high = environments.action_low, environments.action_high
     return lambda generator: lambda observation, reward: generator.uniform(low, high)
 

@@ -11,6 +11,7 @@ from decision_minrnn.collection.config import CollectConfig
 from decision_minrnn.collection.recording import Purpose, RecordedEpisode
 from decision_minrnn.collection.trained import TrainedAgents
 from decision_minrnn.envs import Environments
+from decision_minrnn.errors import ConfigError
 from decision_minrnn.interruption import Interruption
 from decision_minrnn.progress import Progress
 
@@ -41,6 +42,11 @@ class Collection:
         self.random = random_agent(environments)
         self.saved = saved_agent(Path(config.policy), config.target, environments) if config.policy else None
         untrained = self.saved is not None or config.tier == "random"
+        if environments.discrete and not untrained:
+            raise ConfigError(
+                f"SAC acts with vectors, and {environments.env_id} has discrete actions: record --tier random, or a "
+                "policy that is trained already, with --policy."
+            )
         self.trained = None if untrained else TrainedAgents(config, environments, known)
 
     def train(self, interruption: Interruption) -> None:

@@ -34,6 +34,7 @@ class Recording:
 
     observations: Float32[ndarray, "steps observation"]
     actions: Float32[ndarray, "steps action"]
+    """Vectors; or, where there are `choices`, the index of the one taken, [N, 1]."""
     rewards: Float32[ndarray, " steps"]
     offsets: Int64[ndarray, " episodes+1"]
     """First step of each episode, then N."""
@@ -45,6 +46,8 @@ class Recording:
     """What the last action of each episode led to; None where that was not recorded."""
     infos: Mapping[str, ndarray] = field(default_factory=dict)
     """Further arrays of one row a step, such as the simulator's `qpos` and `qvel`, where they were asked for."""
+    choices: int | None = None
+    """How many actions there are to choose from; None where actions are vectors."""
     action_low: Float32[ndarray, " action"] | None = None
     """None where the format does not store action bounds."""
     action_high: Float32[ndarray, " action"] | None = None
@@ -71,6 +74,16 @@ class Recording:
     def lengths(self) -> Int64[ndarray, " episodes"]:
         """Steps of each episode."""
         return np.diff(self.offsets)
+
+    @property
+    def indices(self) -> Int64[ndarray, " steps"]:
+        """The choices taken, as whole numbers; for recordings that have `choices`."""
+        return self.actions[:, 0] if self.actions.dtype.kind in "iu" else self.actions[:, 0].astype(np.int64)
+
+    @property
+    def action_size(self) -> int:
+        """A: numbers in an action, or the choices that there are."""
+        return self.choices or self.actions.shape[1]
 
     @property
     def finished(self) -> Bool[ndarray, " episodes"]:

@@ -33,7 +33,7 @@ from decision_minrnn.files import locked, write_json
 from decision_minrnn.records import record_from_dict
 
 CACHE_VARIABLE = "DECISION_MINRNN_CACHE"
-FORMAT = 1
+FORMAT = 2
 """Part of an entry's name: another layout of entries, or another reading of files, is another entry."""
 _MAPPED = ("observations", "actions", "rewards")
 _LOADED = ("offsets", "terminated", "truncated", "final_observations", "action_low", "action_high")
@@ -50,6 +50,7 @@ class Entry:
     format: str
     steps: int
     episodes: int
+    choices: int | None
     env_id: str | None
     references: Mapping[str, Reference]
     about: Mapping[str, str]
@@ -173,6 +174,7 @@ def _build(folder: Path, path: Path, chosen: Format) -> None:
             format=chosen.name,
             steps=recording.steps,
             episodes=recording.episodes,
+            choices=recording.choices,
             env_id=recording.env_id,
             references=recording.references,
             about=recording.about,
@@ -197,7 +199,7 @@ def _mapped(folder: Path) -> Recording:
     for name in _LOADED:
         path = folder / f"{name}.npy"
         arrays[name] = np.load(path, allow_pickle=False) if path.exists() else None
-    shared = {name: getattr(entry, name) for name in ("env_id", "references", "about", "notes")}
+    shared = {name: getattr(entry, name) for name in ("choices", "env_id", "references", "about", "notes")}
     return Recording(**arrays, **shared)
 
 

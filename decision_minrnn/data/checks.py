@@ -75,9 +75,15 @@ def check_recording(where: str, recording: Recording) -> None:
 
 def check_sizes(where: str, recording: Recording, card: EnvCard, known_from: str) -> None:
     """Observations and actions have the sizes of the environment card; `known_from` says why that card was chosen."""
+    if recording.choices is not None and card.action_size and not card.discrete:
+        raise DataError(
+            f"{where}: the actions are whole numbers, one a step: choices. The environment {card.name} (known from "
+            f"{known_from}) has vectors of numbers as actions. Store them as numbers with a fraction, or say in the "
+            f"environment's card that it is discrete."
+        )
     for name, found, expected in (
         ("observations", recording.observations.shape[1], card.observation_size),
-        ("actions", recording.actions.shape[1], card.action_size),
+        ("actions", recording.actions.shape[1], 1 if card.discrete else card.action_size),
     ):
         if expected and found != expected:
             raise DataError(
@@ -85,3 +91,13 @@ def check_sizes(where: str, recording: Recording, card: EnvCard, known_from: str
                 f"(environment known from {known_from}). Give the environment it was recorded in with --env "
                 f"(env=… in Python): a card's name, a gymnasium id or the path of a card."
             )
+
+
+def check_choices(where: str, actions: Float32[ndarray, "steps 1"], choices: int) -> None:
+    """Every action is a whole number from 0 to below `choices`."""
+    wrong = np.flatnonzero((actions != np.round(actions)) | (actions < 0) | (actions >= choices))
+    if len(wrong):
+        raise DataError(
+            f"{where}: actions should be whole numbers from 0 to {choices - 1}, but {len(wrong):,} of {len(actions):,} "
+            f"are not, first {float(actions[wrong[0], 0]):g} at step {wrong[0]:,}."
+        )

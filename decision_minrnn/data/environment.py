@@ -25,6 +25,8 @@ class EnvChoice:
 
     card: EnvCard | None
     env_id: str | None
+    choices: int | None
+    """How many actions there are to choose from; None where they are vectors."""
     action_low: Float32[ndarray, " action"]
     action_high: Float32[ndarray, " action"]
     notes: tuple[str, ...] = ()
@@ -60,8 +62,13 @@ def choose_environment(
         if env_id is None:
             why = found.no_environment or f"the card {found.name} lists none"
             notes.append(f"no gymnasium id to evaluate in: {why}")
+    choices = recording.choices
+    if found is not None and found.discrete:
+        choices = found.action_size or choices or int(recording.actions.max()) + 1
     low, high = recording.action_low, recording.action_high
-    if low is None or high is None:
+    if choices is not None:
+        low, high = np.zeros(1, np.float32), np.full(1, choices - 1, np.float32)
+    elif low is None or high is None:
         size = recording.actions.shape[1]
         if found is not None and found.action_low is not None and found.action_high is not None:
             low, high = np.full(size, found.action_low, np.float32), np.full(size, found.action_high, np.float32)
@@ -71,7 +78,7 @@ def choose_environment(
         else:
             low, high = recording.actions.min(axis=0), recording.actions.max(axis=0)
             notes.append("action bounds taken from the recorded actions")
-    return EnvChoice(found, env_id, low, high, tuple(notes))
+    return EnvChoice(found, env_id, choices, low, high, tuple(notes))
 
 
 def _guess(path: Path, observation_size: int) -> EnvCard | None:

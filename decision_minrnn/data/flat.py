@@ -1,9 +1,10 @@
 """D4RL's layout, wherever it is stored: flat arrays by name, one row a step (Fu et al. 2020, "D4RL").
 
-`observations [N,O]`, `actions [N,A]`, `rewards [N]`, `terminals [N]` (the environment ended the episode) and `timeouts
-[N]` (it was cut), float32 or float64; perhaps `next_observations [N,O]`, `infos/* [N,...]` and `metadata/*`. An episode
-ends where either mark is set. Steps after the last mark are an unfinished episode, without either mark: its
-returns-to-go are lower bounds, so `load_dataset` leaves it out unless asked for.
+`observations [N,O]`, `actions [N,A]` (or `[N]` whole numbers: indices of choices), `rewards [N]`, `terminals [N]` (the
+environment ended the episode) and `timeouts [N]` (it was cut), float32 or float64; perhaps `next_observations [N,O]`,
+`infos/* [N,...]` and `metadata/*`. An episode ends where either mark is set. Steps after the last mark are an
+unfinished episode, without either mark: its returns-to-go are lower bounds, so `load_dataset` leaves it out unless
+asked for.
 
 `content` below maps these names to arrays, or to what is indexed like one (an HDF5 dataset, which is read in blocks).
 """
@@ -55,13 +56,14 @@ def read_flat(where: str, content: Mapping[str, Any], allocate: Allocate, with_i
     following, notes = _final_observations(content, observations, ends, allocate)
     recording = Recording(
         observations=observations,
-        actions=_read("actions", content["actions"], allocate),
+        actions=_read("actions", content["actions"], allocate, axes=2),
         rewards=_read("rewards", content["rewards"], allocate),
         offsets=np.concatenate([[0], ends + 1]).astype(np.int64),
         terminated=terminals[ends],
         truncated=timeouts[ends],
         final_observations=following,
         infos={name: _read(name, content[f"infos/{name}"], allocate) for name in _infos(content)} if with_infos else {},
+        choices=_choices(content),
         action_low=_bounds(content, "action_low"),
         action_high=_bounds(content, "action_high"),
         env_id=_text(content, "env_id"),
@@ -82,7 +84,7 @@ def read_raw_flat(where: str, content: Mapping[str, Any]) -> RawRecording:
     terminals, timeouts = _flags(content["terminals"]), _flags(content["timeouts"])
     return RawRecording(
         observations=_read("observations", content["observations"], in_memory),
-        actions=_read("actions", content["actions"], in_memory),
+        actions=_read("actions", content["actions"], in_memory, axes=2),
         rewards=_read("rewards", content["rewards"], in_memory),
         terminals=terminals,
         timeouts=timeouts,
@@ -90,6 +92,7 @@ def read_raw_flat(where: str, content: Mapping[str, Any]) -> RawRecording:
         next_observations=_optional(content, "next_observations"),
         positions=_optional(content, "infos/qpos"),
         velocities=_optional(content, "infos/qvel"),
+        choices=_choices(content),
         action_low=_bounds(content, "action_low"),
         action_high=_bounds(content, "action_high"),
         references=_references(content),
@@ -105,7 +108,7 @@ def flat_content(recording: Recording) -> Iterator[tuple[str, ndarray]]:
     """
     ends = recording.offsets[1:] - 1
     yield "observations", recording.observations
-    yield "actions", recording.actions
+    yield "actions", recording.actions if recording.choices is None else recording.indices
     yield "rewards", recording.rewards
     for name, of_episode in (("terminals", recording.terminated), ("timeouts", recording.truncated)):
         marks = np.zeros(recording.steps, bool)
@@ -120,6 +123,8 @@ def flat_content(recording: Recording) -> Iterator[tuple[str, ndarray]]:
         yield f"infos/{name}", values
     if recording.env_id is not None:
         yield "metadata/env_id", np.array(recording.env_id)
+    if recording.choices is not None:
+        yield "metadata/choices", np.array(recording.choices)
     for name, bound in (("action_low", recording.action_low), ("action_high", recording.action_high)):
         if bound is not None:
             yield f"metadata/{name}", bound
@@ -146,7 +151,8 @@ def check_arrays(where: str, content: Mapping[str, Any]) -> None:
             f"{where}: {', '.join(missing)} missing. D4RL's layout needs {', '.join(_AXES)}; the file holds {found}."
         )
     for name, axes in _AXES.items():
-        check_dimensions(where, name, content[name].shape, axes)
+        choices = name == "actions" and content[name].dtype.kind in "iu" and len(content[name].shape) == 1
+        check_dimensions(where, name, content[name].shape, ("steps",) if choices else axes)
         if _array(content, name) is None:
             raise DataError(f"{where}: {name} should hold numbers, but holds {content[name].dtype}.")
     check_lengths(where, {name: content[name].shape[0] for name in _AXES})
@@ -213,12 +219,13 @@ def _array(content: Mapping[str, Any], name: str, shape: tuple[int, ...] | None 
     return stored if shape in (None, stored.shape) else None
 
 
-def _read(name: str, stored: Any, allocate: Allocate) -> ndarray:
-    """An array, block by block."""
-    values = allocate(name, stored.shape, stored.dtype)
+def _read(name: str, stored: Any, allocate: Allocate, axes: int = 0) -> ndarray:
+    """An array, block by block, with axes of one added behind up to `axes`."""
+    shape = (*stored.shape, *[1] * (axes - len(stored.shape)))
+    values = allocate(name, shape, stored.dtype)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and check_recording refuses it
         for rows in _blocks(stored):
-            values[rows] = stored[rows]
+            values[rows] = stored[rows].reshape(-1, *shape[1:])
     return values
 
 
@@ -251,6 +258,15 @@ def _text(content: Mapping[str, Any], name: str) -> str | None:
     if isinstance(value, bytes):
         value = value.decode("utf-8", errors="replace")
     return str(value) if isinstance(value, str) and value else None
+
+
+def _choices(content: Mapping[str, Any]) -> int | None:
+    """How many actions there are to choose from: what the metadata say; else, of whole numbers, up to the highest."""
+    stored, actions = _array(content, "metadata/choices", ()), content["actions"]
+    if stored is not None:
+        return int(stored[()])
+    whole = actions.dtype.kind in "iu" and actions.shape[1:] in ((), (1,))
+    return int(np.max(actions[()])) + 1 if whole else None
 
 
 def _bounds(content: Mapping[str, Any], name: str) -> Float32[ndarray, " action"] | None:

@@ -46,6 +46,8 @@ class RawRecording:
     """The simulator's `qvel` before the step, where it is stored."""
     env_id: str | None = None
     """gymnasium id, where the format stores one."""
+    choices: int | None = None
+    """How many actions there are to choose from, where actions are indices."""
     action_low: Float32[ndarray, " action"] | None = None
     action_high: Float32[ndarray, " action"] | None = None
     references: Mapping[str, Reference] = field(default_factory=dict)

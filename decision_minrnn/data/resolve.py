@@ -25,7 +25,7 @@ from decision_minrnn.cards import DatasetCard, card_folders, dataset_cards
 from decision_minrnn.data import d4rl, npz
 from decision_minrnn.data.base import Format, Recording
 from decision_minrnn.data.cache import read_cached
-from decision_minrnn.data.checks import check_recording
+from decision_minrnn.data.checks import check_choices, check_recording
 from decision_minrnn.data.download import OnDownload
 from decision_minrnn.data.environment import EnvChoice, choose_environment
 from decision_minrnn.data.fetch import Location, fetch
@@ -74,10 +74,13 @@ def join(
     """A recording with what its place, its cards and the caller say of it; raises as `load_dataset` does."""
     recording, notes = _without_or_with_unfinished(recording, location, keep_unfinished)
     choice = choose_environment(location.asked, recording, location.card, location.path, chosen.kind, env)
+    if choice.choices is not None:
+        check_choices(location.asked, recording.actions, choice.choices)
     known = {field.name: getattr(recording, field.name) for field in fields(recording)}
     data = Trajectories(
         **known
         | {
+            "choices": choice.choices,
             "action_low": choice.action_low,
             "action_high": choice.action_high,
             "env_id": choice.env_id,

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float32, Int64
 from numpy import ndarray
 
 from decision_minrnn.config import Sampling
@@ -84,13 +84,20 @@ class Sampler:
     def _gather(self, steps: Int64[ndarray, "batch time"], mask: Bool[ndarray, "batch time"], marked: bool) -> Batch:
         data = self.data
         first = self._is_first[steps]
-        previous = data.actions[np.maximum(steps - 1, 0)]
+        previous = self._actions(np.maximum(steps - 1, 0))
         previous[first] = 0
         return Batch(
             returns_to_go=torch.from_numpy(data.returns_to_go[steps]),
             observations=torch.from_numpy(data.observations[steps]),
             previous_actions=torch.from_numpy(previous),
-            actions=torch.from_numpy(data.actions[steps]),
+            actions=torch.from_numpy(self._actions(steps)),
             mask=torch.from_numpy(mask),
             reset=torch.from_numpy(first) if marked else None,
         )
+
+    def _actions(self, steps: Int64[ndarray, "batch time"]) -> Float32[ndarray, "batch time action"]:
+        """The actions of steps; a choice among A becomes a one among A - 1 zeros."""
+        actions = self.data.actions[steps]
+        if self.data.choices is None:
+            return actions
+        return (actions == np.arange(self.data.choices)).astype(np.float32)

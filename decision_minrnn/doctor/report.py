@@ -98,6 +98,7 @@ def _subject(location: Location, raw: RawRecording, env: str | None) -> Subject:
         offsets=np.zeros(1, np.int64),
         terminated=raw.terminals[raw.ends],
         truncated=raw.timeouts[raw.ends],
+        choices=raw.choices,
         action_low=raw.action_low,
         action_high=raw.action_high,
         env_id=raw.env_id,
@@ -112,6 +113,7 @@ def _subject(location: Location, raw: RawRecording, env: str | None) -> Subject:
     except DataError as error:
         return Subject(raw, None, raw.env_id, *unbounded, {}, misfit=str(error))
     references = {**(choice.card.references if choice.card else {}), **raw.references}
+    raw = replace(raw, choices=choice.choices)
     return Subject(raw, choice.card, choice.env_id, choice.action_low, choice.action_high, references, choice.notes)
 
 

@@ -116,7 +116,7 @@ def replay(subject: Subject, env_id: str, seed: int = 0) -> Replay:
     # what is seen in a state whatever came before it; contact forces are not of that kind
     of_state = np.ones(size, bool)
     with Environments(env_id, card=subject.env) as environments:
-        environments.check_sizes(size, raw.actions.shape[1])
+        environments.check_sizes(size, raw.choices or raw.actions.shape[1], raw.choices is not None)
         environments.reset(0, seed)
         for place, row in enumerate(rows):
             state = raw.positions[row], raw.velocities[row]

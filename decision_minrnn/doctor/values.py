@@ -65,8 +65,19 @@ def finite(subject: Subject) -> Iterator[Finding]:
 
 @check("bounds", after=("layout", "sizes"))
 def action_bounds(subject: Subject) -> Iterator[Finding]:
-    """Actions lie within the environment's bounds; float rounding is forgiven."""
-    actions = subject.raw.actions
+    """Actions lie within the environment's bounds (float rounding is forgiven), or are indices of its choices."""
+    actions, choices = subject.raw.actions, subject.raw.choices
+    if choices is not None:
+        wrong = subject.finite & ((actions != np.round(actions)) | (actions < 0) | (actions >= choices)).any(axis=1)
+        if wrong.any():
+            yield Finding(
+                "error",
+                f"actions are no whole numbers from 0 to {choices - 1} in {share(int(wrong.sum()), subject.steps)} "
+                f"steps, first {float(actions[wrong].flat[0]):g} at step {np.flatnonzero(wrong)[0]:,}",
+                "Store the index of each choice, counted from 0.",
+                {"steps": int(wrong.sum()), "choices": choices},
+            )
+        return
     margin = 1e-5 * np.maximum(1, np.abs(subject.action_high))
     with np.errstate(invalid="ignore"):
         outside = ((actions < subject.action_low - margin) | (actions > subject.action_high + margin)).any(axis=1)
@@ -98,7 +109,7 @@ def all_zero(subject: Subject) -> Iterator[Finding]:
             "Remove the padding: only steps that were taken belong into the file.",
             {"steps": int(rows.sum()), "empty_steps": int(empty.sum()), "first": first},
         )
-    moved = np.logical_or.reduceat(raw.actions.any(axis=1) | rows, subject.starts)
+    moved = np.logical_or.reduceat((raw.choices is not None) | raw.actions.any(axis=1) | rows, subject.starts)
     still = np.flatnonzero(~moved)
     if len(still):
         yield Finding(

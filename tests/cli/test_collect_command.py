@@ -93,7 +93,7 @@ def test_a_run_of_this_project_records(capsys: pytest.CaptureFixture[str]) -> No
     [
         ("Hoper-v5", "unknown environment 'Hoper-v5'. Did you mean Hopper-v5"),
         ("ant-d4rl --tier random", "nothing can be recorded in ant-d4rl"),
-        ("CartPole-v1 --tier random", "actions of the space Discrete(2)"),
+        ("CartPole-v1 --tier medium", "SAC acts with vectors, and CartPole-v1 has discrete actions"),
         ("hopper --policy missing.npz", "there is no file missing.npz"),
         ("hopper --policy missing.npz --target 3", "--target is for run folders"),
         ("hopper --device nonsense", "--device nonsense cannot be used"),

@@ -14,11 +14,13 @@ from tiny import LEDGER
 
 from decision_minrnn.cards import Reference
 from decision_minrnn.collection.actor import GaussianActor
+from decision_minrnn.collection.collect import collect
 from decision_minrnn.collection.config import CollectConfig
 from decision_minrnn.collection.folder import SACFolder
 from decision_minrnn.collection.replay import Transitions
 from decision_minrnn.collection.tiers import Collected, Collection
 from decision_minrnn.collection.trained import TrainedAgents, medium_return
+from decision_minrnn.data import load_dataset
 from decision_minrnn.envs import Environments
 from decision_minrnn.errors import ConfigError, TrainingError
 from decision_minrnn.interruption import Interruption
@@ -176,7 +178,7 @@ def test_a_saved_policy_is_recorded_and_as_expert_it_is_the_measure(tmp_path: Pa
 
 def test_a_policy_of_other_sizes(tmp_path: Path) -> None:
     GaussianActor((), linear(np.zeros((3, 1)), [0]), linear(np.zeros((3, 1)), [0])).save(tmp_path / "other.npz")
-    with pytest.raises(ConfigError, match="trained for 3 and 1"):
+    with pytest.raises(ConfigError, match=r"trained for .*size 3 and actions of size 1"):
         collected(config(tmp_path, policy=str(tmp_path / "other.npz")))
 
 
@@ -197,3 +199,11 @@ def test_training_goes_only_as_far_as_the_tier_needs(tmp_path: Path) -> None:
         given = TrainedAgents(config(tmp_path, stop_return=3.0), environments, None)
     assert [key for key, to_the_end in ends.items() if not to_the_end] == [("medium", True), ("medium-replay", True)]
     assert not given.has_expert
+
+
+def test_random_choices_are_recorded_as_choices(tmp_path: Path) -> None:
+    config = CollectConfig("cartpole", tier="random", steps=200, reference_episodes=2, out=str(tmp_path / "x.npz"))
+    path, _ = collect(config, Progress(Console(quiet=True)))
+    data = load_dataset(path)
+    assert (data.choices, data.env_id) == (2, "CartPole-v1")
+    assert set(data.actions.ravel()) == {0.0, 1.0}

@@ -111,15 +111,14 @@ def test_the_name_of_a_card_is_looked_for_in_minaris_folder(minari_folder: Path)
     assert load_dataset("hf://farama-minari/mujoco/hopper/medium-v0").episodes == 3
 
 
-def test_dictionary_and_discrete_spaces_are_named(minari_folder: Path) -> None:
-    box, discrete = gymnasium.spaces.Box(-1, 1, (2,), np.float32), gymnasium.spaces.Discrete(4)
+def test_dictionaries_and_images_are_named(minari_folder: Path) -> None:
+    box = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
     switches = gymnasium.spaces.MultiBinary(2)
     image = gymnasium.spaces.Box(0, 255, (40, 40, 3), np.uint8)
     dictionary = gymnasium.spaces.Dict({"place": box})
-    rows, number = np.zeros((3, 2), np.float32), np.zeros(2, np.int64)
+    rows = np.zeros((3, 2), np.float32)
     cases = {
         "dict": (dictionary, {"place": list(rows)}, box, list(rows[:2]), "observation space is Dict"),
-        "discrete": (box, list(rows), discrete, list(number), r"action space is Discrete\(4\)"),
         "switches": (box, list(rows), switches, list(np.zeros((2, 2), np.int8)), r"action space is MultiBinary\(2\)"),
         "image": (
             image,

@@ -36,9 +36,9 @@ NO_FINAL_OBSERVATIONS = "final_observations_repeat_the_last"
 def read_minari(folder: Path, allocate: Allocate = in_memory, with_infos: bool = False) -> Recording:
     """Read a dataset by its folder; a last episode without an end mark is unfinished.
 
-    Raises `DataError` for spaces other than flat boxes, for an episode without T+1 observations, for steps that do not
-    add up to the metadata's, for values that are not finite and for a dataset that minari cannot open;
-    `MissingExtraError` where a storage format needs pyarrow.
+    Raises `DataError` for observations other than flat boxes and actions other than these or discrete, for an episode
+    without T+1 observations, for steps that do not add up to the metadata's, for values that are not finite and for a
+    dataset that minari cannot open; `MissingExtraError` where a storage format needs pyarrow.
     """
     where = str(folder)
     with _opened(folder) as dataset:
@@ -55,7 +55,7 @@ def read_raw_minari(folder: Path) -> RawRecording:
     with _opened(folder) as dataset:
         episodes = list(dataset.iterate_episodes())
         env_id = _env_id(dataset)
-        bounds = _bound(dataset.action_space.low), _bound(dataset.action_space.high)
+        actions_of = _action_facts(dataset.action_space)
         metadata = dataset.storage.metadata
     lengths = np.array([len(episode.rewards) for episode in episodes], np.int64)
     wrong = [
@@ -77,7 +77,7 @@ def read_raw_minari(folder: Path) -> RawRecording:
             for parts in (
                 [episode.observations[:-1] for episode in episodes],
                 [episode.observations[1:] for episode in episodes],
-                [episode.actions for episode in episodes],
+                [_action_rows(episode, dataset) for episode in episodes],
                 [episode.rewards for episode in episodes],
             )
         )
@@ -94,21 +94,21 @@ def read_raw_minari(folder: Path) -> RawRecording:
         ends=ends[terminals[ends] | timeouts[ends]],
         next_observations=None if metadata.get(NO_FINAL_OBSERVATIONS) else following,
         env_id=env_id,
-        action_low=bounds[0],
-        action_high=bounds[1],
+        **actions_of,
         references=_references(metadata),
     )
 
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[MinariDataset]:
-    """A dataset of flat boxes to read from; whatever is wrong with it becomes a `DataError`."""
+    """A dataset of flat observations and flat or discrete actions; whatever is wrong with it becomes a `DataError`."""
     from minari import MinariDataset
 
     try:
         dataset = MinariDataset(data_folder(folder) or folder)
-        for kind, space in (("observation", dataset.observation_space), ("action", dataset.action_space)):
-            _check_flat(str(folder), kind, space)
+        _check_flat(str(folder), "observation", dataset.observation_space)
+        if not _is_discrete(dataset.action_space):
+            _check_flat(str(folder), "action", dataset.action_space)
         yield dataset
     except (DataError, MissingExtraError, AllocationError):
         raise
@@ -134,7 +134,8 @@ def _read_episodes(where: str, dataset: MinariDataset, allocate: Allocate, with_
         if end > total:
             break
         _check_rows(where, index, episode, dataset)
-        rows = {"observations": episode.observations[:-1], "actions": episode.actions, "rewards": episode.rewards}
+        actions = _action_rows(episode, dataset)
+        rows = {"observations": episode.observations[:-1], "actions": actions, "rewards": episode.rewards}
         if not arrays:
             arrays = _allocated(rows, total, allocate)
             final = allocate(
@@ -158,14 +159,15 @@ def _read_episodes(where: str, dataset: MinariDataset, allocate: Allocate, with_
     unmarked = int(np.sum(~(terminated | truncated)[:-1]))
     truncated[:-1] |= ~terminated[:-1]
     return Recording(
-        **arrays,
+        observations=arrays["observations"],
+        actions=arrays["actions"],
+        rewards=arrays["rewards"],
         offsets=offsets,
         terminated=terminated,
         truncated=truncated,
         final_observations=None if metadata.get(NO_FINAL_OBSERVATIONS) else final,
         infos=infos,
-        action_low=_bound(dataset.action_space.low),
-        action_high=_bound(dataset.action_space.high),
+        **_action_facts(dataset.action_space),
         env_id=_env_id(dataset),
         references=_references(metadata),
         about=_about(metadata),
@@ -211,9 +213,26 @@ def _check_flat(where: str, kind: str, space: Any) -> None:
     described = re.sub(r"\s+", " ", str(space))
     raise DataError(
         f"{where}: the {kind} space is {described[:200]}. Only flat vectors of numbers can be learned from, a Box with "
-        f"one axis; images, dictionaries, tuples and discrete spaces cannot. Flatten the recordings first, for example "
-        f"with gymnasium's FlattenObservation wrapper."
+        f"one axis, or a Discrete space of actions; images, dictionaries and tuples cannot. Flatten the recordings "
+        f"first, for example with gymnasium's FlattenObservation wrapper."
     )
+
+
+def _is_discrete(space: Any) -> bool:
+    return type(space).__name__ == "Discrete"
+
+
+def _action_rows(episode: EpisodeData, dataset: MinariDataset) -> ndarray:
+    """Actions [T, A], or [T, 1] counted from zero."""
+    space = dataset.action_space
+    return np.asarray(episode.actions)[:, None] - space.start if _is_discrete(space) else episode.actions
+
+
+def _action_facts(space: Any) -> dict[str, Any]:
+    """Choices, or bounds."""
+    if _is_discrete(space):
+        return {"choices": int(space.n)}
+    return {"action_low": _bound(space.low), "action_high": _bound(space.high)}
 
 
 def _bound(values: ndarray) -> Float32[ndarray, " action"]:

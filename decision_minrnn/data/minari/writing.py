@@ -25,9 +25,9 @@ MINARI_VERSION = "0.5.3"
 def write_minari(recording: Recording, folder: Path, dataset_id: str, storage: Storage = "hdf5") -> None:
     """Write a recording into `folder/data`, which must not exist.
 
-    Observations are unbounded boxes, actions bounded by the recording's own bounds, where it has any. Where final
-    observations were not recorded, the last one is repeated in their place, and the metadata say so. Infos get a T+1st
-    row in the same way.
+    Observations are unbounded boxes, actions discrete or boxes with the recording's own bounds, where it has any. Where
+    final observations were not recorded, the last one is repeated in their place, and the metadata say so. Infos get a
+    T+1st row in the same way.
 
     Raises `MissingExtraError` where `storage` needs pyarrow, which is not installed.
     """
@@ -56,7 +56,7 @@ def _buffers(recording: Recording) -> Iterator[EpisodeBuffer]:
         final = observations[-1] if recording.final_observations is None else recording.final_observations[index]
         yield EpisodeBuffer(
             observations=np.concatenate([observations, final[None]]),
-            actions=np.asarray(recording.actions[rows]),
+            actions=np.asarray(recording.actions[rows] if recording.choices is None else recording.indices[rows]),
             rewards=np.asarray(recording.rewards[rows]),
             terminations=marks[0],
             truncations=marks[1],
@@ -65,12 +65,14 @@ def _buffers(recording: Recording) -> Iterator[EpisodeBuffer]:
 
 
 def _spaces(recording: Recording) -> tuple[Any, Any]:
-    from gymnasium.spaces import Box
+    from gymnasium.spaces import Box, Discrete
 
+    seen = Box(-np.inf, np.inf, recording.observations.shape[1:], recording.observations.dtype.type)
+    if recording.choices is not None:
+        return seen, Discrete(recording.choices)
     size, dtype = recording.actions.shape[1], recording.actions.dtype
     low = np.full(size, -np.inf) if recording.action_low is None else recording.action_low
     high = np.full(size, np.inf) if recording.action_high is None else recording.action_high
-    seen = Box(-np.inf, np.inf, recording.observations.shape[1:], recording.observations.dtype.type)
     return seen, Box(low.astype(dtype), high.astype(dtype), dtype=dtype.type)
 
 
