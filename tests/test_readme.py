@@ -1,4 +1,4 @@
-"""What the README shows works: its Python blocks, and the flags of its commands."""
+"""What the README shows works: its Python blocks, and the flags of its commands and those of the other pages."""
 
 import contextlib
 import re
@@ -16,11 +16,12 @@ from decision_minrnn.model import DecisionModel
 from decision_minrnn.policy import Policy
 
 README = Path(__file__).parents[1] / "README.md"
+PAGES = [README, *sorted((README.parent / "docs").glob("*.md"))]
 pytestmark = pytest.mark.skipif(not README.exists(), reason="the README is in the repository, not in the wheel")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+def blocks(language: str, page: Path = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
 @pytest.fixture
@@ -64,8 +65,9 @@ def test_the_first_block_acts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 COMMANDS = [
     line.split("#")[0].split()[1:]
-    for block in (blocks("sh") if README.exists() else [])
-    for line in block.splitlines()
+    for page in (PAGES if README.exists() else [])
+    for block in blocks("sh", page)
+    for line in block.replace("\\\n", "").splitlines()
     if line.startswith("decision-minrnn ")
 ]
 
