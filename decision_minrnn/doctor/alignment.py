@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from decision_minrnn.doctor.base import Finding, check, share
-from decision_minrnn.doctor.dynamics import action_gains, jumps, start_spread
+from decision_minrnn.doctor.dynamics import action_gains, jumps, start_jump, start_spread
 from decision_minrnn.doctor.subject import Subject
 
 _LEAST_GAIN = 0.02
@@ -52,7 +52,7 @@ def _drift(subject: Subject) -> Finding | None:
         return None
     spread = {drift: start_spread(subject, drift) for drift in (-1, 0, 1)}
     best = min(spread, key=lambda drift: spread[drift])
-    if best == 0 or spread[best] > 0.2 * spread[0]:
+    if best == 0 or spread[best] > 0.2 * spread[0] or start_jump(subject, best) < 2 * start_jump(subject, 0):
         return None
     counts = "T+1 observations" if best > 0 else "T-1 observations"
     return Finding(

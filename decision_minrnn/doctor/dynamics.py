@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
 from decision_minrnn.doctor.subject import Subject
@@ -44,11 +44,25 @@ def start_spread(subject: Subject, drift: int) -> float:
 
     The median distance from their median, in deviations of all observations: small where these rows are resets.
     """
+    values = subject.raw.observations[_drifting_starts(subject, drift)] / subject.scale
+    return float(np.median(np.abs(values - np.median(values, axis=0)).mean(axis=1)))
+
+
+def start_jump(subject: Subject, drift: int) -> float:
+    """How far these observations are from those of the rows before them: the median, in the same deviations.
+
+    Large where they are resets. A controller that holds still makes rows alike too, but they do not jump.
+    """
+    rows = _drifting_starts(subject, drift)
+    rows = rows[(rows > 0) & subject.finite[rows - 1]]
+    change = (subject.raw.observations[rows] - subject.raw.observations[rows - 1]) / subject.scale
+    return float(np.median(np.abs(change).mean(axis=1)))
+
+
+def _drifting_starts(subject: Subject, drift: int) -> Int64[ndarray, " rows"]:
     rows = subject.starts + drift * np.arange(subject.episodes)
     rows = rows[(rows >= 0) & (rows < subject.steps)]
-    rows = rows[subject.finite[rows]]
-    values = subject.raw.observations[rows] / subject.scale
-    return float(np.median(np.abs(values - np.median(values, axis=0)).mean(axis=1)))
+    return rows[subject.finite[rows]]
 
 
 class Jumps(NamedTuple):

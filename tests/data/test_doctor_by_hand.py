@@ -158,3 +158,18 @@ def test_bars() -> None:
     assert sparkline([1, 1000]) == "▁█"
     assert sparkline([0, 0]) == "  "
     assert sparkline([]) == ""
+
+
+def test_a_controller_that_comes_to_rest_is_no_drift(tmp_path: Path) -> None:
+    """Rows before the k-th end are alike in the k-th episode, as starts are, since nothing moves there any more."""
+    generator = np.random.default_rng(0)
+    episodes, steps = 20, 100
+    observations, actions = np.zeros((episodes, steps, 2)), generator.uniform(-1, 1, (episodes, steps, 1))
+    observations[:, 0] = generator.uniform(-5, 5, (episodes, 2))
+    for t in range(steps - 1):
+        observations[:, t + 1] = 0.8 * observations[:, t] + 1e-3 * actions[:, t]
+    ends = np.tile(np.arange(steps) == steps - 1, episodes)
+    arrays = {"observations": observations.reshape(-1, 2), "actions": actions.reshape(-1, 1)}
+    marks = {"rewards": generator.random(episodes * steps), "terminals": np.zeros_like(ends), "timeouts": ends}
+    path = write_hdf5(tmp_path / "resting.hdf5", arrays | marks)
+    assert [finding.message for finding in examine(path).findings if finding.severity != "note"] == []
