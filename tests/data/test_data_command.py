@@ -12,7 +12,9 @@ import pytest
 from recordings import hopper_arrays, write_hdf5
 
 from decision_minrnn.cards import dataset_cards
-from decision_minrnn.cli.data import describe, list_datasets, main, show_dataset
+from decision_minrnn.cli.data import main
+from decision_minrnn.cli.data.listing import list_datasets
+from decision_minrnn.cli.data.show import describe, show_dataset
 from decision_minrnn.data import load_dataset
 
 
@@ -82,7 +84,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_infinite_bounds_are_no_json_numbers() -> None:
-    from decision_minrnn.cli.data import _finite
+    from decision_minrnn.cli.data.show import _finite
 
     assert _finite(np.array([-np.inf, 1])) == [None, 1.0]
 

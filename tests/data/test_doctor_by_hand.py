@@ -14,7 +14,7 @@ from recordings import hopper_arrays, write_hdf5
 
 from decision_minrnn.cards import card_folders
 from decision_minrnn.cli import main
-from decision_minrnn.cli.check import sparkline
+from decision_minrnn.cli.data.check import sparkline
 from decision_minrnn.doctor import Finding, Report, examine
 from decision_minrnn.doctor.base import checks
 from decision_minrnn.errors import DataError

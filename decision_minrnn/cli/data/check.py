@@ -27,8 +27,7 @@ def check_dataset(name: Annotated[str, tyro.conf.Positional], env: str | None = 
         env: The environment to hold it against, in place of the one it names: a card, a gymnasium id or a card's path.
         json: Write the report as JSON to this file, or to standard output if "-".
     """
-    from rich.console import Console
-
+    from decision_minrnn.cli.console import wide_console
     from decision_minrnn.doctor import examine
     from decision_minrnn.files import write_json
 
@@ -36,8 +35,7 @@ def check_dataset(name: Annotated[str, tyro.conf.Positional], env: str | None = 
     if json is not None:
         write_json(json, report.as_dict())
     if json != "-":
-        console = Console()
-        console = console if console.is_terminal else Console(width=120)
+        console = wide_console()
         for part in report_parts(report):
             console.print(part, soft_wrap=isinstance(part, str), highlight=False)
     if report.errors:
