@@ -24,6 +24,9 @@ from torch import Tensor, nn
 from decision_minrnn.errors import ConfigError, UnknownNameError
 from decision_minrnn.types import State
 
+Step = Callable[[Tensor, State], tuple[Tensor, State]]
+"""From inputs [B, D] and the state before them to outputs and the state after."""
+
 
 class Encoder(nn.Module, ABC):
     """A causal map from [B, T, D] to [B, T, D] that can also be run one step at a time."""
@@ -56,6 +59,13 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
         """Run one step: the output, and the state after it."""
+
+    def stepper(self) -> Step:
+        """`step` as a function to be called many times, until parameters are replaced.
+
+        A module that spends its step on looking things up does so here, once, and defines `step` by this.
+        """
+        return self.step
 
 
 def reset_rows(state: State, initial: State, rows: Bool[Tensor, " batch"]) -> State:

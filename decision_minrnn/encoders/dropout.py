@@ -12,19 +12,22 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Module):
-    """Sets elements to zero with the given probability and scales the others, in training; otherwise does nothing."""
+    """Adds a branch to the residual stream, in training with some of its elements dropped and the others scaled up."""
 
     def __init__(self, probability: float) -> None:
         super().__init__()
         self.probability = probability
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The same shape, some elements dropped."""
+    def forward(self, x: Tensor, branch: Tensor) -> Tensor:
+        """x + dropout(branch)."""
         dropped = min(round(256 * self.probability), 255)
         if not self.training or dropped == 0:
-            return x
+            return x + branch
         if x.device.type != "cpu":
-            return nn.functional.dropout(x, self.probability)
+            return x + nn.functional.dropout(branch, self.probability)
         words = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
-        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
-        return x * kept.to(x.dtype).mul_(256 / (256 - dropped))
+        drawn = words.view(torch.uint8)[: x.numel()].view(x.shape)
+        # a comparison that makes booleans, and a product with them, take twice as long
+        kept = torch.empty_like(x, dtype=torch.promote_types(x.dtype, branch.dtype))
+        torch.ge(drawn, dropped, out=kept).mul_(256 / (256 - dropped))
+        return torch.addcmul(x.to(kept.dtype), branch.to(kept.dtype), kept)

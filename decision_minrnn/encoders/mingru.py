@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from decision_minrnn.encoders.base import register_layer
 from decision_minrnn.encoders.minimal import MinimalRNN
+from decision_minrnn.ops.gated import Gate
 
 
 @register_layer("mingru")
 class MinGRU(MinimalRNN):
-    """One update gate decides how much of the state is replaced."""
+    """One update gate, which is the write gate: it decides how much of the state is replaced."""
 
     gates: ClassVar[int] = 1
-
-    def write_gate(self, gates: Float[Tensor, "*batch size"]) -> Float[Tensor, "*batch size"]:
-        """z = sigmoid(k)."""
-        return torch.sigmoid(gates)
+    gate: ClassVar[Gate] = Gate(write=lambda z: z, backward=lambda of_logit, z, of_gates: of_gates.copy_(of_logit))

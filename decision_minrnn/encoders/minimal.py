@@ -2,7 +2,7 @@
 
     h_t = (1 - w_t) * h_{t-1} + w_t * g(c_t)
 
-c_t is a linear map of the input, w_t in (0, 1) the write gate that the two layers compute differently, and
+c_t is a linear map of the input, w_t in (0, 1) the write gate, which the two layers make of different gates, and
 
     g(x) = x + 0.5 for x >= 0, else sigmoid(x)
 
@@ -13,16 +13,17 @@ other.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from decision_minrnn.encoders.base import Encoder
+from decision_minrnn.encoders.base import Encoder, Step
+from decision_minrnn.encoders.direct import linear
 from decision_minrnn.errors import ConfigError, UnknownNameError
 from decision_minrnn.ops import backends, linear_scan
+from decision_minrnn.ops.gated import Gate, gated_scan
 from decision_minrnn.types import State
 
 
@@ -36,13 +37,22 @@ def positive(x: Tensor) -> Tensor:
     return above + torch.sigmoid(x - above)
 
 
+def at_least_float32(projected: Tensor) -> Tensor:
+    """Gates in at least float32: 1 - w is lost to rounding in bfloat16."""
+    return projected if projected.dtype.itemsize >= 4 else projected.float()
+
+
 class MinimalRNN(Encoder):
     """The recurrence; a subclass says how many gates it has and how they make the write gate."""
 
     gates: ClassVar[int]
+    gate: ClassVar[Gate]
 
     def __init__(self, width: int, *, expansion: float = 1.0, scan: str = "auto") -> None:
-        """`expansion` times the width is the size of the state; `scan` is the backend of `linear_scan`."""
+        """`expansion` times the width is the size of the state.
+
+        `scan` is `auto`, gates and recurrence in one operation, or a backend of `linear_scan`, the same step by step.
+        """
         super().__init__()
         size = round(width * expansion)
         if size < 1:
@@ -54,10 +64,6 @@ class MinimalRNN(Encoder):
         self.project_out = None if size == width else nn.Linear(size, width)
         self.initial = nn.Parameter(torch.zeros(size))
 
-    @abstractmethod
-    def write_gate(self, gates: Float[Tensor, "*batch gates_size"]) -> Float[Tensor, "*batch size"]:
-        """w, from the gates' pre-activations."""
-
     def initial_state(self, batch_size: int) -> State:
         """h_0 = g(learned parameter), the same in every row."""
         return (positive(self.initial).expand(batch_size, -1),)
@@ -68,29 +74,44 @@ class MinimalRNN(Encoder):
         state: State | None = None,
         reset: Bool[Tensor, "batch time"] | None = None,
     ) -> tuple[Float[Tensor, "batch time width"], State]:
-        """The recurrence by `linear_scan`."""
-        write, candidate = self._write_and_candidate(x)
+        """The recurrence over a sequence."""
+        projected = self.project_in.forward(x)
         (initial,) = self.initial_state(len(x))
-        keep, values = 1 - write, write * candidate
-        if reset is not None:
-            # the scan enters a marked step with zero; this step is entered with the initial state
-            values = values + keep * initial[:, None] * reset[..., None]
-        h, last = linear_scan(keep, values, initial if state is None else state[0], reset=reset, backend=self.scan)
-        return self._out(h), (last,)
+        before = initial if state is None else state[0]
+        if self.scan == "auto":
+            h = gated_scan(projected, before, initial, reset, self.gate)
+        else:
+            h = self._by_linear_scan(projected, before, initial, reset)
+        return h if self.project_out is None else self.project_out(h), (h[:, -1],)
 
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
         """One step of the recurrence."""
-        write, candidate = self._write_and_candidate(x)
-        h = torch.lerp(state[0], candidate, write)
-        return self._out(h), (h,)
+        return self.stepper()(x, state)
 
-    def _out(self, h: Tensor) -> Tensor:
-        return h if self.project_out is None else self.project_out(h)
+    def stepper(self) -> Step:
+        """The recurrence, once."""
+        size, write = self.initial.numel(), self.gate.write
+        project_in = linear(self.project_in)
+        project_out = None if self.project_out is None else linear(self.project_out)
+        # adding a number makes a tensor of it first, which takes longer than adding
+        half = torch.tensor(0.5)
 
-    def _write_and_candidate(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        projected = self.project_in.forward(x)
-        # gates in at least float32: 1 - w is lost to rounding in bfloat16
-        if projected.dtype.itemsize < 4:
-            projected = projected.float()
-        candidate, gates = projected.tensor_split([self.initial.numel()], dim=-1)
-        return self.write_gate(gates), positive(candidate)
+        def step(x: Tensor, state: State) -> tuple[Tensor, State]:
+            projected = at_least_float32(project_in(x))
+            activated = torch.sigmoid(projected)
+            candidate = torch.maximum(projected[:, :size] + half, activated[:, :size])
+            h = torch.lerp(state[0], candidate, write(activated[:, size:]))
+            return h if project_out is None else project_out(h), (h,)
+
+        return step
+
+    def _by_linear_scan(self, projected: Tensor, state: Tensor, initial: Tensor, reset: Tensor | None) -> Tensor:
+        """The layer as it is written in the paper, which `gated_scan` is tested against."""
+        size = self.initial.numel()
+        candidates, gates = at_least_float32(projected).tensor_split([size], dim=-1)
+        write = self.gate.write(torch.sigmoid(gates))
+        keep, values = 1 - write, write * positive(candidates)
+        if reset is not None:
+            # the scan enters a marked step with zero; this step is entered with the initial state
+            values = values + keep * initial[:, None] * reset[..., None]
+        return linear_scan(keep, values, state, reset=reset, backend=self.scan)[0]

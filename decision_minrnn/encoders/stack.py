@@ -10,14 +10,16 @@ and a norm after the last block.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from decision_minrnn.encoders.base import Encoder, checked_options, encoder_layer, keyword_options
+from decision_minrnn.encoders.base import Encoder, Step, checked_options, encoder_layer, keyword_options
 from decision_minrnn.encoders.convolution import CausalConvolution
+from decision_minrnn.encoders.direct import Map, layer_norm, linear
 from decision_minrnn.encoders.dropout import Dropout
 from decision_minrnn.encoders.styles import styled
 from decision_minrnn.errors import ConfigError
@@ -72,23 +74,33 @@ class Block(Encoder):
             y, cache = self.convolution(x, state and state[:1], reset)
             x = x + y
         y, memory = self.layer(self.layer_norm(x), state and state[len(cache) :], reset)
-        x = x + self.dropout(y)
+        x = self.dropout(x, y)
         if self.feed_forward:
-            x = x + self.dropout(self.feed_forward(x))
+            x = self.dropout(x, self.feed_forward(x))
         return x, cache + memory
 
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
         """The same, for one step, without dropout: a step is taken to act."""
-        cache: State = ()
-        if self.convolution:
-            y, cache = self.convolution.step(x, state[:1])
+        return self.stepper()(x, state)
+
+    def stepper(self) -> Step:
+        """The three branches."""
+        convolution = self.convolution.stepper() if self.convolution else None
+        norm, layer = layer_norm(self.layer_norm), self.layer.stepper()
+        feed_forward = self.feed_forward.direct() if self.feed_forward else None
+
+        def step(x: Tensor, state: State) -> tuple[Tensor, State]:
+            cache: State = ()
+            if convolution:
+                y, cache = convolution(x, state[:1])
+                x = x + y
+            y, memory = layer(norm(x), state[len(cache) :])
             x = x + y
-        # .forward: calling a module looks for hooks, which at this size takes as long as a small product
-        y, memory = self.layer.step(self.layer_norm.forward(x), state[len(cache) :])
-        x = x + y
-        if self.feed_forward:
-            x = x + self.feed_forward.forward(x)
-        return x, cache + memory
+            if feed_forward:
+                x = x + feed_forward(x)
+            return x, cache + memory
+
+        return step
 
 
 class FeedForward(nn.Module):
@@ -102,7 +114,14 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """The same shape."""
-        return self.down.forward(torch.relu_(self.up.forward(self.norm.forward(x))))
+        # in place on what is no view: autograd copies the whole of a view that is changed, and the map of 3 axes is one
+        rows = self.norm.forward(x).view(-1, x.shape[-1])
+        return self.down.forward(torch.relu_(self.up.forward(rows))).view(x.shape)
+
+    def direct(self) -> Map:
+        """`forward` of one step's rows."""
+        norm, up, down = layer_norm(self.norm), linear(self.up), linear(self.down)
+        return lambda x: down(torch.relu_(up(norm(x))))
 
 
 class Stack(Encoder):
@@ -133,11 +152,25 @@ class Stack(Encoder):
 
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
         """All blocks for one step."""
-        last: State = ()
-        for block, part in zip(self._blocks(), self._parts(state), strict=True):
-            x, new = block.step(x, part)
-            last += new
-        return self.norm.forward(x), last
+        return self.stepper()(x, state)
+
+    def stepper(self) -> Step:
+        """All blocks."""
+        ends = list(accumulate(self._sizes))
+        blocks = [
+            (block.stepper(), slice(end - size, end))
+            for block, size, end in zip(self._blocks(), self._sizes, ends, strict=True)
+        ]
+        norm = layer_norm(self.norm)
+
+        def step(x: Tensor, state: State) -> tuple[Tensor, State]:
+            last: State = ()
+            for block, part in blocks:
+                x, new = block(x, state[part])
+                last += new
+            return norm(x), last
+
+        return step
 
     def _blocks(self) -> Iterable[Block]:
         return cast("Iterable[Block]", self.blocks)

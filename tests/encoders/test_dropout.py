@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
 from decision_minrnn.encoders.dropout import Dropout
+
+
+def with_dropout(x: Tensor, probability: float) -> Tensor:
+    """x, as a branch beside nothing."""
+    return Dropout(probability)(torch.zeros_like(x), x)
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
@@ -13,7 +19,7 @@ def test_the_expectation_is_kept(probability: float) -> None:
     x = torch.ones(400, 251)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        y = Dropout(probability)(x)
+        y = with_dropout(x, probability)
     dropped = (y == 0).double().mean().item()
     assert dropped == pytest.approx(probability, abs=1 / 256)
     assert len(y.unique()) == 2
@@ -24,7 +30,7 @@ def test_the_expectation_is_kept(probability: float) -> None:
 def test_a_probability_next_to_one_leaves_something() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        y = Dropout(0.9999)(torch.ones(10_000))
+        y = with_dropout(torch.ones(10_000), 0.9999)
     assert y.unique().tolist() == [0, 256]
     assert 10 < y.count_nonzero() < 100
 
@@ -32,7 +38,7 @@ def test_a_probability_next_to_one_leaves_something() -> None:
 def test_neighbours_are_independent() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        kept = Dropout(0.5)(torch.ones(100_000)) > 0
+        kept = with_dropout(torch.ones(100_000), 0.5) > 0
     for distance in (1, 2, 8):
         assert (kept[distance:] & kept[:-distance]).double().mean().item() == pytest.approx(0.25, abs=0.01)
 
@@ -41,7 +47,7 @@ def test_the_gradient_passes_where_the_value_does() -> None:
     x = torch.randn(7, 3, requires_grad=True)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        y = Dropout(0.5)(x)
+        y = with_dropout(x, 0.5)
     y.sum().backward()
     torch.testing.assert_close(x.grad * x, y)  # type: ignore[operator]
 
@@ -49,13 +55,26 @@ def test_the_gradient_passes_where_the_value_does() -> None:
 def test_the_same_seed_drops_the_same() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        first, second = Dropout(0.5)(torch.ones(100)), Dropout(0.5)(torch.ones(100))
+        first, second = with_dropout(torch.ones(100), 0.5), with_dropout(torch.ones(100), 0.5)
         torch.manual_seed(0)
-        assert Dropout(0.5)(torch.ones(100)).equal(first)
+        assert with_dropout(torch.ones(100), 0.5).equal(first)
     assert not first.equal(second)
 
 
 def test_nothing_happens_outside_training_or_at_zero() -> None:
-    x = torch.randn(5, 5)
-    assert Dropout(0.5).eval()(x) is x
-    assert Dropout(0.0)(x) is x
+    x, y = torch.randn(2, 5, 5)
+    assert Dropout(0.5).eval()(x, y).equal(x + y)
+    assert Dropout(0.0)(x, y).equal(x + y)
+
+
+def test_the_stream_is_not_dropped_and_stays_in_float32() -> None:
+    x, y = torch.randn(2, 40, 5)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        beside_nothing = with_dropout(y.bfloat16().float(), 0.5)
+        torch.manual_seed(0)
+        added = Dropout(0.5)(x, y.bfloat16())
+        torch.manual_seed(0)
+        to_half = Dropout(0.5)(x.bfloat16(), y)
+    assert added.dtype == to_half.dtype == torch.float32
+    torch.testing.assert_close(added, x + beside_nothing)

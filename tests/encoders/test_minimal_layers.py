@@ -153,20 +153,23 @@ def test_the_forget_bias_is_on_the_forget_gate() -> None:
     assert (MinLSTM(WIDTH, forget_bias=-2.0).project_in.bias[WIDTH : 2 * WIDTH] == -2).all()
     # with equal gates otherwise, a forget gate of bias 3 and an input gate of bias 0 write 0.5 / (0.953 + 0.5)
     layer = MinLSTM(1)
-    gates = torch.tensor([3.0, 0.0])
-    assert layer.write_gate(gates).item() == pytest.approx(0.5 / (1 / (1 + np.exp(-3)) + 0.5))
-    assert layer.write_gate(gates.flip(0)).item() > 0.5
+    opened = torch.sigmoid(torch.tensor([3.0, 0.0]))
+    assert layer.gate.write(opened).item() == pytest.approx(0.5 / (1 / (1 + np.exp(-3)) + 0.5))
+    assert layer.gate.write(opened.flip(0)).item() > 0.5
 
 
+@pytest.mark.parametrize("scan", ["auto", "sequential"])
 @pytest.mark.parametrize("layer_type", LAYERS)
-def test_extreme_gates_stay_finite(layer_type: type[MinimalRNN]) -> None:
-    layer = layer_type(1)
-    gates = torch.tensor([[-1e4, 1e4], [1e4, -1e4], [1e4, 1e4], [-1e4, -1e4]])[:, : layer.gates].requires_grad_()
-    write = layer.write_gate(gates)
-    write.sum().backward()
-    assert ((write >= 0) & (write <= 1)).all()
-    assert gates.grad is not None
-    assert gates.grad.isfinite().all()
+def test_extreme_gates_stay_finite(layer_type: type[MinimalRNN], scan: str) -> None:
+    layer = layer_type(1, scan=scan)
+    layer.project_in = nn.Identity()
+    gates = torch.tensor([[-1e4, 1e4], [1e4, -1e4], [1e4, 1e4], [-1e4, -1e4]])[:, : layer.gates]
+    x = torch.cat([torch.tensor([1e4, -1e4, 2.0, 2.0])[:, None], gates], dim=1)[:, None].requires_grad_()
+    h, _ = layer(x)
+    h.sum().backward()
+    assert ((h >= 0) & (h <= 1e4 + 0.5)).all()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("alpha", [1, 2, 3, 4])
