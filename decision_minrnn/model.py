@@ -12,6 +12,7 @@ configuration are all that a policy needs. A discrete action enters as a one amo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from decision_minrnn.config import ModelConfig
 from decision_minrnn.encoders import build_encoder, reset_rows
+from decision_minrnn.encoders.direct import linear
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.types import ObservationStatistics, State
 
@@ -90,9 +92,9 @@ class DecisionModel(nn.Module):
         """
         returns, observations = self._scaled(returns_to_go, observations)
         if self.config.tokens == "merged":
-            tokens = self._merged(returns, observations, previous_actions)
+            tokens = self.embed(self._merged(returns, observations, previous_actions))
             encoded, state = self.encoder(tokens, state, reset)
-            return self._action(encoded), state
+            return self._action(self.head(encoded)), state
         tokens = torch.stack(
             [self.embed_action(previous_actions), self.embed_return(returns), self.embed_observation(observations)],
             dim=2,
@@ -106,7 +108,7 @@ class DecisionModel(nn.Module):
             tokens, marks = tokens[:, 1:], None if marks is None else marks[:, 1:]
             first_observation = 1
         encoded, state = self.encoder(tokens, state, marks)
-        return self._action(encoded[:, first_observation::3]), state
+        return self._action(self.head(encoded[:, first_observation::3])), state
 
     def step(
         self,
@@ -117,18 +119,34 @@ class DecisionModel(nn.Module):
         reset: Bool[Tensor, " batch"] | None = None,
     ) -> tuple[Float[Tensor, "batch action"], State]:
         """Predict the action of one step: `forward` for T = 1, at a cost that does not depend on the steps before."""
-        returns, observations = self._scaled(returns_to_go, observations)
-        initial = self.initial_state(len(observations)) if state is None or reset is not None else ()
-        if self.config.tokens == "merged":
+        return self.stepper()(returns_to_go, observations, previous_actions, state, reset)
+
+    def stepper(self) -> Callable[..., tuple[Tensor, State]]:
+        """`step` as a function to be called many times, until parameters are replaced."""
+        encode, head = self.encoder.stepper(), linear(self.head)
+        embed = linear(self.embed) if self.config.tokens == "merged" else None
+
+        def step(
+            returns_to_go: Tensor,
+            observations: Tensor,
+            previous_actions: Tensor,
+            state: State | None = None,
+            reset: Tensor | None = None,
+        ) -> tuple[Tensor, State]:
+            returns, observations = self._scaled(returns_to_go, observations)
+            initial = self.initial_state(len(observations)) if state is None or reset is not None else ()
+            if embed is not None:
+                state = self._entered(state, initial, reset)
+                encoded, state = encode(embed(self._merged(returns, observations, previous_actions)), state)
+                return self._action(head(encoded)), state
+            if state is not None:
+                _, state = encode(self.embed_action(previous_actions), state)
             state = self._entered(state, initial, reset)
-            encoded, state = self.encoder.step(self._merged(returns, observations, previous_actions), state)
-            return self._action(encoded), state
-        if state is not None:
-            _, state = self.encoder.step(self.embed_action(previous_actions), state)
-        state = self._entered(state, initial, reset)
-        _, state = self.encoder.step(self.embed_return(returns), state)
-        encoded, state = self.encoder.step(self.embed_observation(observations), state)
-        return self._action(encoded), state
+            _, state = encode(self.embed_return(returns), state)
+            encoded, state = encode(self.embed_observation(observations), state)
+            return self._action(head(encoded)), state
+
+        return step
 
     def _scaled(self, returns_to_go: Tensor, observations: Tensor) -> tuple[Tensor, Tensor]:
         returns = (returns_to_go / self.config.return_scale)[..., None]
@@ -136,18 +154,18 @@ class DecisionModel(nn.Module):
 
     def _merged(self, returns: Tensor, observations: Tensor, previous_actions: Tensor) -> Tensor:
         parts = [returns, observations] + ([previous_actions] if self.config.previous_action else [])
-        return self.embed(torch.cat(parts, dim=-1))
+        return torch.cat(parts, dim=-1)
 
     def _entered(self, state: State | None, initial: State, reset: Tensor | None) -> State:
         if state is None:
             return initial
         return state if reset is None else reset_rows(state, initial, reset)
 
-    def _action(self, encoded: Tensor) -> Tensor:
+    def _action(self, predicted: Tensor) -> Tensor:
         """Bounded by tanh to the action space; logits as they are."""
         if self.config.discrete:
-            return self.head(encoded)
-        return torch.addcmul(self.action_middle, self.action_reach, torch.tanh(self.head(encoded)))
+            return predicted
+        return torch.addcmul(self.action_middle, self.action_reach, torch.tanh(predicted))
 
 
 def _middle_and_reach(config: ModelConfig) -> tuple[Float[Tensor, " action"], Float[Tensor, " action"]]:

@@ -43,6 +43,7 @@ class Policy:
         if memory not in get_args(Memory):
             raise ConfigError(f"memory expects one of {', '.join(get_args(Memory))}, got {memory!r}.")
         self.model = _for_acting(model)
+        self._step = self.model.stepper()
         self.memory = memory
         self.context = model.config.context if context is None else context
         if memory != "carried" and (self.context is None or self.context < 1):
@@ -65,7 +66,12 @@ class Policy:
         """
         self._generators = [np.random.default_rng(seed) for seed in seeds or range(batch_size)] if self.sampled else []
         self._returns_to_go = self._targets(target_return, batch_size)
-        self._age = np.zeros(batch_size, np.int64)
+        self._time = 0
+        """Calls of `act` since then."""
+        self._starts = np.zeros(batch_size, np.int64)
+        """The time at which each row's episode started."""
+        self._starting = True
+        """Whether any row is at its first step."""
         self._previous_actions = torch.zeros(batch_size, self.model.config.action_size, device=self._device)
         self._state: State | None = None
         self._window: tuple[Tensor, Tensor, Tensor] | None = None
@@ -75,11 +81,12 @@ class Policy:
         self, rows: Bool[ndarray, " batch"], target_return: ArrayLike, seeds: Sequence[int] | None = None
     ) -> None:
         """Start new episodes in the marked rows; the others go on. `seeds`, as of `reset`, are for all rows."""
-        if np.shape(rows) != self._age.shape:
-            raise ValueError(f"restart expects {len(self._age)} marks, got an array of shape {np.shape(rows)}.")
+        if np.shape(rows) != self._starts.shape:
+            raise ValueError(f"restart expects {len(self._starts)} marks, got an array of shape {np.shape(rows)}.")
         rows = np.asarray(rows, bool)
         self._returns_to_go = np.where(rows, self._targets(target_return, len(rows)), self._returns_to_go)
-        self._age[rows] = 0
+        self._starts[rows] = self._time
+        self._starting = self._starting or bool(rows.any())
         if self.sampled and seeds is not None:
             for row in np.flatnonzero(rows).tolist():
                 self._generators[row] = np.random.default_rng(seeds[row])
@@ -98,19 +105,22 @@ class Policy:
         Raises:
             ValueError: shapes that do not fit the model or the `reset` before.
         """
-        expected = (len(self._age), self.model.config.observation_size)
+        expected = (len(self._starts), self.model.config.observation_size)
         if np.shape(observations) != expected:
             raise ValueError(f"act expects observations of shape {expected}, got {np.shape(observations)}.")
         if rewards is not None:
             if np.shape(rewards) != expected[:1]:
                 raise ValueError(f"act expects rewards of shape {expected[:1]}, got {np.shape(rewards)}.")
             earned = np.asarray(rewards, np.float32)
-            self._returns_to_go = np.where(self._age == 0, self._returns_to_go, self._returns_to_go - earned)
-        elif self._age.any():
+            if self._starting:
+                earned = np.where(self._ages() == 0, np.float32(0), earned)
+            self._returns_to_go = self._returns_to_go - earned
+        elif self._ages().any():
             raise ValueError("act expects the rewards of the last actions: only the first step of an episode has none.")
         returns, seen = self._tensor(self._returns_to_go), self._tensor(observations)
         actions = self._act_in_window(returns, seen) if self.memory == "window" else self._act_carried(returns, seen)
-        self._age += 1
+        self._time += 1
+        self._starting = False
         if not self.model.config.discrete:
             self._previous_actions = actions
             return actions.cpu().numpy()
@@ -127,10 +137,12 @@ class Policy:
         return (drawn * shares[:, -1:] >= shares).sum(dim=1).clamp_max(logits.shape[1] - 1)
 
     def _act_carried(self, returns: Tensor, observations: Tensor) -> Tensor:
-        # a model that carries everything has no context to count in
-        starts = self._age == 0 if self.memory == "carried" or not self.context else self._age % self.context == 0
-        reset = torch.from_numpy(starts).to(self._device) if self._state is not None and starts.any() else None
-        actions, self._state = self.model.step(returns, observations, self._previous_actions, self._state, reset)
+        reset = None
+        if self._state is not None and (self._starting or self.memory == "reset"):
+            ages = self._ages()
+            fresh = ages % self.context == 0 if self.memory == "reset" else ages == 0
+            reset = torch.from_numpy(fresh).to(self._device) if fresh.any() else None
+        actions, self._state = self._step(returns, observations, self._previous_actions, self._state, reset)
         return actions
 
     def _act_in_window(self, returns: Tensor, observations: Tensor) -> Tensor:
@@ -141,13 +153,17 @@ class Policy:
             self._window = tuple(x.new_zeros(x.shape[0], self.context, *x.shape[1:]) for x in new)  # type: ignore[assignment]
         assert self._window is not None
         rows = torch.arange(len(observations), device=self._device)
-        age = torch.from_numpy(self._age).to(self._device)
+        age = torch.from_numpy(self._ages()).to(self._device)
         last, full = age.clamp_max(self.context - 1), age >= self.context
         for buffer, value in zip(self._window, new, strict=True):
             buffer[full] = buffer[full].roll(-1, dims=1)
             buffer[rows, last] = value
         actions, _ = self.model(*self._window)
         return actions[rows, last]
+
+    def _ages(self) -> Int64[ndarray, " batch"]:
+        """Steps that each row's episode has behind it."""
+        return self._time - self._starts
 
     def _targets(self, target_return: ArrayLike, batch_size: int) -> Float[ndarray, " batch"]:
         return np.array(np.broadcast_to(np.asarray(target_return, np.float32), batch_size))

@@ -66,8 +66,8 @@ def test_every_encoder_steps_as_it_trains(capsys: pytest.CaptureFixture[str]) ->
 def test_steps_that_differ_from_the_forward_pass_show() -> None:
     model = DecisionModel(speed.model_config("mingru", "merged"))
     assert encoders.step_error(model) < 1e-5
-    step = model.encoder.step
-    model.encoder.step = lambda x, state: (step(x, state)[0] + 0.1, state)  # type: ignore[method-assign]
+    step = model.encoder.stepper()
+    model.encoder.stepper = lambda: lambda x, state: (step(x, state)[0] + 0.1, state)  # type: ignore[method-assign]
     assert encoders.step_error(model) > 1e-3
 
 

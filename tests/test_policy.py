@@ -11,7 +11,6 @@ import torch
 from tiny import constant_model, random_model
 
 from decision_minrnn.errors import ConfigError
-from decision_minrnn.model import DecisionModel
 from decision_minrnn.policy import Policy
 
 B, T, CONTEXT = 3, 11, 4
@@ -23,23 +22,22 @@ RESTARTS = {5: 1, 7: 0}
 class Inputs:
     """What the model is given at each step."""
 
-    def __init__(self, model: DecisionModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
         self.returns: list[list[float]] = []
         self.previous: list[list[float]] = []
-        step = model.step
+        step = policy._step
 
         def spy(returns: Any, observations: Any, previous: Any, *rest: Any) -> Any:
             self.returns.append(returns.tolist())
             self.previous.append(previous[:, 0].tolist())
             return step(returns, observations, previous, *rest)
 
-        monkeypatch.setattr(model, "step", spy)
+        monkeypatch.setattr(policy, "_step", spy)
 
 
 def test_the_target_falls_by_the_rewards_and_the_last_action_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = constant_model(0.5)
-    policy = Policy(model)
-    inputs = Inputs(policy.model, monkeypatch)
+    policy = Policy(constant_model(0.5))
+    inputs = Inputs(policy, monkeypatch)
     seen = np.zeros((2, 2), np.float32)
     policy.reset(2, [10.0, 20.0])
     np.testing.assert_allclose(policy.act(seen), [[0.5], [0.5]], atol=1e-6)

@@ -93,11 +93,9 @@ def step_error(model: DecisionModel, batch: int = 4, time: int = 200) -> float:
     model.eval()
     inputs = random_batch(batch, time)
     expected, _ = model(inputs.returns_to_go, inputs.observations, inputs.previous_actions)
-    state, error = None, 0.0
+    step, state, error = model.stepper(), None, 0.0
     for t in range(time):
-        taken, state = model.step(
-            inputs.returns_to_go[:, t], inputs.observations[:, t], inputs.previous_actions[:, t], state
-        )
+        taken, state = step(inputs.returns_to_go[:, t], inputs.observations[:, t], inputs.previous_actions[:, t], state)
         error = max(error, float((taken - expected[:, t]).abs().max()))
     model.train(was_training)
     return error
