@@ -1,9 +1,8 @@
 """Rolling a policy out, and what its returns are worth.
 
 Protocol: every episode has a seed of its own, the target is fixed before the evaluation, nothing is selected
-afterwards. The result of an episode does not depend on how many run beside it: the policy is always given a multiple of
-`ROW_BLOCK` rows, idle ones included, because a matrix product may round differently for other numbers of rows, and a
-simulated body that falls turns a rounding into another return.
+afterwards. The result of an episode does not depend on how many run beside it: the policy is given as many rows, idle
+ones included, as make no difference to their rounding.
 """
 
 from __future__ import annotations
@@ -20,10 +19,9 @@ from decision_minrnn.config import EVALUATION_SEED
 from decision_minrnn.envs import Environments
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.policy import Policy
+from decision_minrnn.rounding import rows_for
 from decision_minrnn.scores import bootstrap_interval, interquartile_mean, normalized_score
 from decision_minrnn.versions import versions
-
-ROW_BLOCK = 16
 
 
 class EpisodeResult(NamedTuple):
@@ -62,7 +60,7 @@ def rollout(
     """
     config = policy.model.config
     environments.check_sizes(config.observation_size, config.action_size, config.discrete)
-    rows = -(-min(len(environments), len(seeds)) // ROW_BLOCK) * ROW_BLOCK
+    rows = rows_for(policy, min(len(environments), len(seeds)))
     observations, rewards = np.zeros((rows, config.observation_size), np.float32), np.zeros(rows, np.float32)
     results: list[EpisodeResult | None] = [None] * len(seeds)
     waiting = iter(range(len(seeds)))

@@ -34,17 +34,17 @@ def test_returns_lengths_and_ends_by_hand(count: int) -> None:
 
 
 def test_the_policy_is_told_what_the_environment_paid(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = constant_model(-0.25)
+    policy = Policy(constant_model(-0.25))
     given: list[tuple[float, float, float]] = []
-    step = model.step
+    step = policy._step
 
     def spy(returns: Any, observations: Any, previous: Any, *rest: Any) -> Any:
         given.append((returns[0].item(), observations[0, 0].item(), previous[0, 0].item()))
         return step(returns, observations, previous, *rest)
 
-    monkeypatch.setattr(model, "step", spy)
+    monkeypatch.setattr(policy, "_step", spy)
     with Environments(LEDGER) as environments:
-        rollout(Policy(model), environments, 100.0, [5, 6])
+        rollout(policy, environments, 100.0, [5, 6])
     paid = [0.75, 1.75, 2.75, 3.75]
     first = [(100 - sum(paid[:t]), t, -0.25 if t else 0) for t in range(ledger_length(5))]
     second = [(100 - sum(paid[:t]), t, -0.25 if t else 0) for t in range(ledger_length(6))]
