@@ -18,7 +18,13 @@ from decision_minrnn.data.trajectories import Trajectories
 from decision_minrnn.errors import CheckpointError
 from decision_minrnn.losses import action_loss, choice_loss
 from decision_minrnn.model import DecisionModel
-from decision_minrnn.optimization import build_optimizer, learning_rate, optimizer_tensors, restore_optimizer
+from decision_minrnn.optimization import (
+    build_optimizer,
+    clip_gradient,
+    learning_rate,
+    optimizer_tensors,
+    restore_optimizer,
+)
 from decision_minrnn.types import Batch, State
 
 
@@ -93,7 +99,7 @@ class Learner:
         loss = self.loss(predicted, batch.actions, batch.mask)
         self.optimizer.zero_grad()
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        norm = clip_gradient(self.optimizer, self.config.gradient_clip)
         step = Step(loss.item(), norm.item(), rate)
         if not (math.isfinite(step.loss) and math.isfinite(step.gradient_norm)):
             raise NotFiniteError(step, batch)

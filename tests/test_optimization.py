@@ -10,7 +10,13 @@ from torch import nn
 
 from decision_minrnn.config import ModelConfig, TrainConfig
 from decision_minrnn.model import DecisionModel
-from decision_minrnn.optimization import build_optimizer, learning_rate, optimizer_tensors, restore_optimizer
+from decision_minrnn.optimization import (
+    build_optimizer,
+    clip_gradient,
+    learning_rate,
+    optimizer_tensors,
+    restore_optimizer,
+)
 
 
 def test_learning_rate_by_hand() -> None:
@@ -99,6 +105,24 @@ def test_moments_before_the_first_update_are_those_that_adamw_starts_with() -> N
     descend(other, restored, range(2))
     for name, tensor in other.state_dict().items():
         assert tensor.equal(model.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("limit", [1e-3, 0.5, 1e3])
+def test_clipping_is_that_of_torch(limit: float) -> None:
+    config = TrainConfig("d", learning_rate=0.01, weight_decay=0.1)
+    model, other = small_model(), small_model()
+    optimizer, expected = build_optimizer(model, config), build_optimizer(other, config)
+    for update in range(3):
+        for trained in (model, other):
+            generator = torch.Generator().manual_seed(update)
+            for parameter in trained.parameters():
+                parameter.grad = torch.randn(parameter.shape, generator=generator)
+        norm = clip_gradient(optimizer, limit)
+        torch.testing.assert_close(norm, nn.utils.clip_grad_norm_(other.parameters(), limit))
+        optimizer.step()
+        expected.step()
+    for parameter, wanted in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(parameter, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_missing_moment_is_named() -> None:

@@ -20,7 +20,7 @@ from decision_minrnn.config import ModelConfig, Tokens, TrainConfig
 from decision_minrnn.errors import MissingExtraError
 from decision_minrnn.losses import action_loss
 from decision_minrnn.model import DecisionModel
-from decision_minrnn.optimization import build_optimizer
+from decision_minrnn.optimization import build_optimizer, clip_gradient
 from decision_minrnn.policy import Policy
 from decision_minrnn.types import Batch
 
@@ -168,7 +168,7 @@ def update_task(model: nn.Module, batch: Batch) -> Callable[[], object]:
         loss = action_loss(predicted, batch.actions, batch.mask)
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 0.25)
+        clip_gradient(optimizer, 0.25)
         optimizer.step()
 
     return update
