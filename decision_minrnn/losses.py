@@ -30,5 +30,5 @@ def choice_loss(
 
     The loss of Decision Transformer for discrete actions (Chen et al. 2021, section 3).
     """
-    error = -(choices * torch.log_softmax(logits, dim=-1)).sum(dim=-1)
-    return torch.where(mask, error, 0.0).sum() / mask.sum()
+    logits, choices = (torch.where(mask[..., None], x, 0.0) for x in (logits, choices))
+    return -(choices * torch.log_softmax(logits, dim=-1)).sum() / mask.sum()

@@ -164,7 +164,7 @@ class DecisionModel(nn.Module):
     def _action(self, predicted: Tensor) -> Tensor:
         """Bounded by tanh to the action space; logits as they are."""
         if self.config.discrete:
-            return predicted
+            return predicted.to(self.head.weight.dtype)  # bfloat16 would be too coarse for a softmax
         return torch.addcmul(self.action_middle, self.action_reach, torch.tanh(predicted))
 
 

@@ -64,7 +64,7 @@ class Policy:
             target_return: return to reach, in the environment's units: one number, or B.
             seeds: of sampled actions, one an episode; by default 0, 1, ...
         """
-        self._generators = [np.random.default_rng(seed) for seed in seeds or range(batch_size)] if self.sampled else []
+        self._generators = [_generator(seed) for seed in seeds or range(batch_size)] if self.sampled else []
         self._returns_to_go = self._targets(target_return, batch_size)
         self._time = 0
         """Calls of `act` since then."""
@@ -89,7 +89,7 @@ class Policy:
         self._starting = self._starting or bool(rows.any())
         if self.sampled and seeds is not None:
             for row in np.flatnonzero(rows).tolist():
-                self._generators[row] = np.random.default_rng(seeds[row])
+                self._generators[row] = _generator(seeds[row])
         self._previous_actions[torch.from_numpy(rows)] = 0
 
     @torch.inference_mode()
@@ -124,17 +124,18 @@ class Policy:
         if not self.model.config.discrete:
             self._previous_actions = actions
             return actions.cpu().numpy()
-        choices = self._choices(actions)
+        choices = self._choose(actions)
         self._previous_actions = torch.nn.functional.one_hot(choices, actions.shape[1]).to(actions.dtype)
         return choices.cpu().numpy()
 
-    def _choices(self, logits: Tensor) -> Int64[Tensor, " batch"]:
+    def _choose(self, logits: Float[Tensor, "batch action"]) -> Int64[Tensor, " batch"]:
         """The likeliest choice of each row, or one drawn by its own generator."""
         if not self.sampled:
             return logits.argmax(dim=1)
         drawn = self._tensor([generator.random() for generator in self._generators])[:, None]
-        shares = torch.softmax(logits, dim=1).cumsum(dim=1)
-        return (drawn * shares[:, -1:] >= shares).sum(dim=1).clamp_max(logits.shape[1] - 1)
+        cumulative = torch.softmax(logits, dim=1).cumsum(dim=1)
+        # the last probability is left out, since a sum that rounds to below 1 would leave a choice beyond it
+        return (drawn >= cumulative[:, :-1]).sum(dim=1)
 
     def _act_carried(self, returns: Tensor, observations: Tensor) -> Tensor:
         reset = None
@@ -170,6 +171,11 @@ class Policy:
 
     def _tensor(self, array: ArrayLike) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self._device)
+
+
+def _generator(seed: int) -> np.random.Generator:
+    # an environment draws from the generator of the seed alone: another one, lest its start and the actions agree
+    return np.random.default_rng((seed, 1))
 
 
 def _for_acting(model: DecisionModel) -> DecisionModel:

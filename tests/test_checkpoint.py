@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from tiny import random_model
 
@@ -62,6 +64,19 @@ def test_what_is_loaded_is_what_was_saved(tmp_path: Path, encoder: str) -> None:
     assert (restored.update, restored.sampler) == (5, state(5).sampler)
     for name, tensor in state(5).tensors.items():
         assert torch.equal(restored.tensors[name], tensor)
+
+
+def test_a_model_from_before_there_were_choices_is_loaded(tmp_path: Path) -> None:
+    folder = save(tmp_path, 1)
+    path = folder / "model.safetensors"
+    with safetensors.safe_open(path, "pt") as file:
+        config = json.loads(file.metadata()["model"])
+    del config["discrete"]
+    safetensors.torch.save_file(safetensors.torch.load_file(path), path, {"model": json.dumps(config)})
+    about = json.loads((folder / "checkpoint.json").read_text())
+    about["sha256"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "checkpoint.json").write_text(json.dumps(about))
+    assert load_model(folder).config == random_model().config
 
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:

@@ -223,14 +223,3 @@ def test_the_loss_falls_to_that_of_the_shares() -> None:
     copied = replace(data, actions=(data.observations[:, 2:3] > 0).astype(np.float32))
     learner = Learner(build_model(config, copied), copied, config)
     assert np.mean([learner.learn().loss for _ in range(300)][-50:]) < 0.3
-
-
-@pytest.mark.slow
-def test_a_policy_from_random_choices_beats_them(tmp_path: Path) -> None:
-    data = cartpole_data(500)
-    settings = {"width": 32, "layers": 2, "updates": 1500, "batch_size": 64, "context": 20, "warmup": 100}
-    run = train(train_config(tmp_path / "run", **settings, targets=(500.0,), episodes=100), data)
-    assert run.evaluation is not None
-    (result,) = run.evaluation.targets
-    print(f"data {data.returns.mean():.1f}, policy {result.return_mean:.1f}")
-    assert result.return_mean > 2 * data.returns.mean()

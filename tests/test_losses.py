@@ -1,11 +1,11 @@
-"""The action loss, worked out by hand."""
+"""The losses, worked out by hand."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from decision_minrnn.losses import action_loss
+from decision_minrnn.losses import action_loss, choice_loss
 
 PREDICTED = torch.tensor([[[1.0, 2.0], [0.0, 0.0], [9.0, 9.0]], [[1.0, 1.0], [9.0, 9.0], [9.0, 9.0]]])
 ACTIONS = torch.tensor([[[0.0, 0.0], [0.0, 3.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]])
@@ -39,3 +39,20 @@ def test_a_loss_that_is_not_finite_at_a_real_step_shows() -> None:
     predicted = PREDICTED.clone()
     predicted[0, 0, 0] = float("nan")
     assert action_loss(predicted, ACTIONS, MASK).isnan()
+
+
+LOGITS = torch.tensor([[1.0, 3.0, 4.0], [1.0, 1.0, 2.0]]).log()[None].repeat(1, 2, 1)
+"""Probabilities 1/8 3/8 1/2 and 1/4 1/4 1/2, twice."""
+CHOICES = torch.nn.functional.one_hot(torch.tensor([[1, 2, 0, 0]]), 3).float()
+REAL = torch.tensor([[True, True, True, False]])
+
+
+@pytest.mark.parametrize("padding", [0.0, -10.0, 1e30, float("inf"), float("nan")])
+def test_padding_has_no_part_in_the_cross_entropy_or_its_gradient(padding: float) -> None:
+    logits = LOGITS.masked_fill(~REAL[..., None], padding).requires_grad_()
+    choice_loss(logits, CHOICES.masked_fill(~REAL[..., None], padding), REAL).backward()
+    # probabilities less the choice, by the three steps
+    expected = (
+        torch.tensor([[1 / 8, 3 / 8 - 1, 1 / 2], [1 / 4, 1 / 4, 1 / 2 - 1], [1 / 8 - 1, 3 / 8, 1 / 2], [0, 0, 0]]) / 3
+    )
+    torch.testing.assert_close(logits.grad, expected[None])

@@ -286,6 +286,24 @@ def test_rounding_never_leads_outside_the_bounds(low: float, reach: float) -> No
             np.testing.assert_allclose(action.item(), bounds[(sign + 1) // 2], rtol=1e-6, atol=2e-4)
 
 
+@every_form
+def test_choices_leave_as_logits(form: str) -> None:
+    """What the head gives, without bounds, of weights that a model of vectors has too; the rest is the same."""
+    choosing = make(**TOKENS[form], discrete=True, action_low=(), action_high=())
+    vectors = make(**TOKENS[form])
+    assert choosing.state_dict().keys() == vectors.state_dict().keys() - {"action_middle", "action_reach"}
+    vectors.load_state_dict(choosing.state_dict(), strict=False)
+    sequence, reset = inputs(), marks((1, 3))
+    logits, state = choosing(*sequence, None, reset)
+    bounded, expected = vectors(*sequence, None, reset)
+    assert_close(torch.tensor([1.0, 0.375]) + torch.tensor([2.0, 0.125]) * torch.tanh(logits), bounded)
+    assert_close(stepped(choosing, sequence, None, reset)[0], logits)
+    for x, y in zip(state, expected, strict=True):
+        assert_close(x, y)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert choosing.float()(*(x.float() for x in sequence))[0].dtype == torch.float32
+
+
 @pytest.mark.parametrize(
     ("low", "high"),
     [

@@ -17,6 +17,7 @@ B, T, CONTEXT = 3, 11, 4
 TARGETS = np.array([40.0, 20.0, 60.0], np.float32)
 RESTARTS = {5: 1, 7: 0}
 """Which row starts a new episode at which step."""
+CHOOSING: dict[str, Any] = {"discrete": True, "action_size": 3, "action_low": (), "action_high": ()}
 
 
 class Inputs:
@@ -85,6 +86,60 @@ def episodes_of(row: int) -> Iterator[tuple[int, int, float]]:
     starts = [0, *(step for step, which in RESTARTS.items() if which == row)]
     targets = [float(TARGETS[row]), 33.0]
     return zip(starts, [*starts[1:], T], targets, strict=False)
+
+
+@pytest.mark.parametrize("tokens", ["merged", "interleaved"])
+@pytest.mark.parametrize("memory", ["carried", "window", "reset"])
+def test_every_memory_chooses_the_likeliest(memory: Any, tokens: str) -> None:
+    model = random_model(tokens=tokens, layers=2, previous_action=True, **CHOOSING)
+    observations = np.random.default_rng(0).standard_normal((T, B, 2)).astype(np.float32)
+    with torch.no_grad():  # no choice is to be the likeliest always
+        usual, _ = model(torch.full((T, B), 30.0), torch.from_numpy(observations), torch.zeros(T, B, 3))
+        model.head.bias -= usual.mean(dim=(0, 1))
+    policy = Policy(model, memory)
+    policy.reset(B, TARGETS)
+    chosen = np.stack([policy.act(observations[t], None if t == 0 else np.ones(B)) for t in range(T)])
+    assert chosen.shape == (T, B)
+    assert chosen.dtype == np.int64
+    assert set(chosen.ravel()) == {0, 1, 2}
+    previous = np.concatenate([np.zeros((1, B, 3)), np.eye(3)[chosen[:-1]]])
+    to_go = TARGETS - np.arange(T)[:, None]
+    inputs = [torch.tensor(x.swapaxes(0, 1), dtype=torch.float32) for x in (to_go, observations, previous)]
+    for age in range(T):
+        start = {"carried": 0, "window": max(0, age + 1 - CONTEXT), "reset": age - age % CONTEXT}[memory]
+        with torch.no_grad():
+            logits, _ = model(*(x[:, start : age + 1] for x in inputs))
+        np.testing.assert_array_equal(chosen[age], logits[:, -1].argmax(dim=1))
+
+
+def drawn(policy: Policy, steps: int) -> np.ndarray:
+    rows = len(policy._starts)
+    return np.stack([policy.act(np.zeros((rows, 2)), np.ones(rows)) for _ in range(steps)])
+
+
+def test_what_is_sampled_follows_from_the_seed_of_the_episode() -> None:
+    policy = Policy(random_model(**CHOOSING), sampled=True)
+    policy.reset(3, 10.0, [5, 6, 5])
+    first = drawn(policy, 20)
+    np.testing.assert_array_equal(first[:, 0], first[:, 2])
+    assert (first[:, 0] != first[:, 1]).any()
+    # a new episode with the seed of another begins as that one did, and the rest go on
+    policy.restart(np.array([True, False, False]), 10.0, [6, 99, 99])
+    again = drawn(policy, 20)
+    np.testing.assert_array_equal(again[:, 0], first[:, 1])
+    policy.reset(3, 10.0, [5, 6, 5])
+    np.testing.assert_array_equal(drawn(policy, 40)[20:, 1:], again[:, 1:])
+
+
+def test_sampled_actions_do_not_agree_with_the_start_that_an_environment_draws() -> None:
+    model = random_model(**CHOOSING | {"action_size": 2})
+    with torch.no_grad():
+        model.head.weight.zero_()
+        model.head.bias.zero_()
+    policy = Policy(model, sampled=True)
+    policy.reset(400, 10.0, range(400))
+    high = [np.random.default_rng(seed).random() >= 0.5 for seed in range(400)]  # as gymnasium seeds an environment
+    assert 0.4 < np.mean(policy.act(np.zeros((400, 2))) == high) < 0.6
 
 
 def test_an_episode_does_not_feel_its_neighbour_restart() -> None:

@@ -43,6 +43,19 @@ def test_what_is_read_is_what_was_written(tmp_path: Path, info: RunInfo) -> None
     create_run(tmp_path / "empty", info)
 
 
+def test_a_run_from_before_there_were_choices_is_read(tmp_path: Path, info: RunInfo) -> None:
+    create_run(tmp_path, info)
+    content = json.loads((tmp_path / "config.json").read_text())
+    del content["model"]["discrete"]
+    write_json(tmp_path / "config.json", content)
+    assert read_run(tmp_path) == info
+    evaluation = evaluate(Policy(random_model()), LEDGER, [10.0], episodes=1)
+    written = evaluation.to_dict()
+    del written["sampled"]
+    write_json(tmp_path / "evaluation.json", written)
+    assert read_evaluation(tmp_path) == evaluation
+
+
 def test_a_folder_in_use_is_refused_and_left_alone(tmp_path: Path, info: RunInfo) -> None:
     create_run(tmp_path / "run", info)
     before = (tmp_path / "run" / "config.json").read_bytes()

@@ -20,6 +20,7 @@ def evaluation_table(evaluation: Evaluation) -> Group:
         if evaluation.reference
         else "no reference scores are known"
     )
+    acted = f"{evaluation.memory} memory{', sampled actions' if evaluation.sampled else ''}"
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("target", "n", "return", "min…max", "length", "score", "IQM", "95 % CI"):
         table.add_column(column, justify="right", overflow="fold")
@@ -36,7 +37,7 @@ def evaluation_table(evaluation: Evaluation) -> Group:
             f"{row.ci95[0]:.1f}…{row.ci95[1]:.1f}" if row.ci95 else "-",
         )
     return Group(
-        Text(f"{evaluation.env_id}, {evaluation.memory} memory, checkpoint: {evaluation.checkpoint}", style="bold"),
+        Text(f"{evaluation.env_id}, {acted}, checkpoint: {evaluation.checkpoint}", style="bold"),
         table,
         Text(
             f"{reference}\n±: deviation over n episodes; CI: interval of the mean score\n"

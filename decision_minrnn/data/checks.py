@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from numpy import ndarray
 
 from decision_minrnn.cards import EnvCard
@@ -95,9 +95,17 @@ def check_sizes(where: str, recording: Recording, card: EnvCard, known_from: str
 
 def check_choices(where: str, actions: Float32[ndarray, "steps 1"], choices: int) -> None:
     """Every action is a whole number from 0 to below `choices`."""
-    wrong = np.flatnonzero((actions != np.round(actions)) | (actions < 0) | (actions >= choices))
+    wrong = no_choices(actions, choices)
     if len(wrong):
         raise DataError(
             f"{where}: actions should be whole numbers from 0 to {choices - 1}, but {len(wrong):,} of {len(actions):,} "
             f"are not, first {float(actions[wrong[0], 0]):g} at step {wrong[0]:,}."
         )
+
+
+def no_choices(actions: Float32[ndarray, "steps 1"], choices: int) -> Int64[ndarray, " wrong"]:
+    """The steps whose action is no whole number from 0 to below `choices`."""
+    wrong: Int64[ndarray, " wrong"] = np.flatnonzero(
+        (actions != np.round(actions)) | (actions < 0) | (actions >= choices)
+    )
+    return wrong

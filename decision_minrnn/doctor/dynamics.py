@@ -36,7 +36,7 @@ def action_gains(subject: Subject) -> dict[int, float] | None:
         return None
     z, change = _standardised(subject, rows), _change(subject, rows)
     without = _explained(z, change)
-    return {lag: _explained(np.hstack([z, subject.raw.actions[rows + lag]]), change) - without for lag in LAGS}
+    return {lag: _explained(np.hstack([z, subject.actions[rows + lag]]), change) - without for lag in LAGS}
 
 
 def start_spread(subject: Subject, drift: int) -> float:
@@ -80,7 +80,7 @@ def jumps(subject: Subject) -> Jumps | None:
     rows = _sample(np.flatnonzero(inside))
     if len(rows) < _FEWEST or len(starts) < 5:
         return None
-    actions = subject.raw.actions
+    actions = subject.actions
     nearness = _distance_from_start(subject, starts)
     near = nearness[1:] <= 4 * np.median(nearness[starts])
     if near[inside].mean() > 0.01:

@@ -29,6 +29,12 @@ class Subject:
     misfit: str = ""
     """Why the recording does not fit the environment that was named; empty where it does."""
 
+    @cached_property
+    def actions(self) -> Float32[ndarray, "steps action"]:
+        """Actions as numbers that say how alike they are: of choices, a column for each, 1 where it was taken."""
+        choices = self.raw.choices
+        return self.raw.actions if choices is None else (self.raw.actions == np.arange(choices)).astype(np.float32)
+
     @property
     def steps(self) -> int:
         """N, the unfinished piece at the end included."""

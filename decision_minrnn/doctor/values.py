@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+from decision_minrnn.data.checks import no_choices
 from decision_minrnn.doctor.base import Finding, check, share
 from decision_minrnn.doctor.subject import Subject
 
@@ -68,14 +69,15 @@ def action_bounds(subject: Subject) -> Iterator[Finding]:
     """Actions lie within the environment's bounds (float rounding is forgiven), or are indices of its choices."""
     actions, choices = subject.raw.actions, subject.raw.choices
     if choices is not None:
-        wrong = subject.finite & ((actions != np.round(actions)) | (actions < 0) | (actions >= choices)).any(axis=1)
-        if wrong.any():
+        wrong = no_choices(actions, choices)
+        wrong = wrong[subject.finite[wrong]]
+        if len(wrong):
             yield Finding(
                 "error",
-                f"actions are no whole numbers from 0 to {choices - 1} in {share(int(wrong.sum()), subject.steps)} "
-                f"steps, first {float(actions[wrong].flat[0]):g} at step {np.flatnonzero(wrong)[0]:,}",
-                "Store the index of each choice, counted from 0.",
-                {"steps": int(wrong.sum()), "choices": choices},
+                f"actions are not whole numbers from 0 to {choices - 1} in {share(len(wrong), subject.steps)} steps, "
+                f"first {actions[wrong[0], 0]:g} at step {wrong[0]:,}",
+                "Store the index of each choice, counted from 0; or name the right environment with --env.",
+                {"steps": len(wrong), "first": int(wrong[0]), "choices": choices},
             )
         return
     margin = 1e-5 * np.maximum(1, np.abs(subject.action_high))
@@ -109,7 +111,8 @@ def all_zero(subject: Subject) -> Iterator[Finding]:
             "Remove the padding: only steps that were taken belong into the file.",
             {"steps": int(rows.sum()), "empty_steps": int(empty.sum()), "first": first},
         )
-    moved = np.logical_or.reduceat((raw.choices is not None) | raw.actions.any(axis=1) | rows, subject.starts)
+    acted = raw.actions.any(axis=1) if raw.choices is None else np.ones(subject.steps, bool)  # choice 0 is an action
+    moved = np.logical_or.reduceat(acted | rows, subject.starts)
     still = np.flatnonzero(~moved)
     if len(still):
         yield Finding(

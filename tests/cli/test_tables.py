@@ -31,6 +31,8 @@ def printed(evaluation: Evaluation) -> list[str]:
 def test_rows_by_hand(evaluation: Evaluation) -> None:
     lines = printed(evaluation)
     assert lines[0] == f"{LEDGER}, carried memory, checkpoint: in memory"
+    sampled = printed(dataclasses.replace(evaluation, sampled=True))
+    assert sampled[0].startswith(f"{LEDGER}, carried memory, sampled actions, checkpoint:")
     assert lines[1].split() == ["target", "n", "return", "min…max", "length", "score", "IQM", "95", "%", "CI"]
     low, high = evaluation.targets[0].ci95 or (0, 0)
     assert lines[2].split() == ["30", "5", "18±9", "8…32", "5", "37.0±17.1", "35.7", f"{low:.1f}…{high:.1f}"]

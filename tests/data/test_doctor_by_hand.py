@@ -173,3 +173,43 @@ def test_a_controller_that_comes_to_rest_is_no_drift(tmp_path: Path) -> None:
     marks = {"rewards": generator.random(episodes * steps), "terminals": np.zeros_like(ends), "timeouts": ends}
     path = write_hdf5(tmp_path / "resting.hdf5", arrays | marks)
     assert [finding.message for finding in examine(path).findings if finding.severity != "note"] == []
+
+
+def walk(shift: int = 0, start: int = 0) -> dict[str, np.ndarray]:
+    """Forty walks on a line by choices 0 to 3, which lead on, back, back and on: their numbers say nothing of it."""
+    generator = np.random.default_rng(0)
+    choices = generator.integers(4, size=40 * 50)
+    moves = np.array([1.0, -1.0, -1.0, 1.0])[choices].reshape(40, 50)
+    places = np.cumsum(moves, axis=1) - moves + 5
+    return {
+        "observations": (places.reshape(-1, 1) + generator.normal(0, 0.1, (2000, 1))),
+        "actions": np.roll(choices, shift) + start,
+        "rewards": np.ones(2000),
+        "terminals": np.zeros(2000, bool),
+        "timeouts": np.arange(2000) % 50 == 49,
+    }
+
+
+def test_choices_are_told_apart_and_not_taken_for_amounts(tmp_path: Path) -> None:
+    assert [f.check for f in examine(write_hdf5(tmp_path / "x.hdf5", walk())).findings if f.severity != "note"] == []
+    finding = found(examine(write_hdf5(tmp_path / "y.hdf5", walk(shift=1))), "alignment")
+    assert (finding.severity, finding.values["shift"]) == ("error", 1)
+
+
+def test_choices_that_there_are_not(tmp_path: Path) -> None:
+    card = tmp_path / "walk.toml"
+    card.write_text('discrete = true\naction_size = 4\nno_environment = "made up"')
+    assert not any(
+        f.check == "bounds" for f in examine(write_hdf5(tmp_path / "x.hdf5", walk()), env=str(card)).findings
+    )
+    report = examine(write_hdf5(tmp_path / "y.hdf5", walk(start=1)), env=str(card))
+    finding = found(report, "bounds")
+    assert finding.severity == "error"
+    assert finding.message.startswith("actions are not whole numbers from 0 to 3 in ")
+    assert finding.values["first"] == int(np.flatnonzero(walk()["actions"] == 3)[0])
+
+
+def test_an_episode_of_the_first_choice_alone_is_no_fault(tmp_path: Path) -> None:
+    arrays = walk()
+    arrays["actions"][:50] = 0
+    assert not any(f.check == "zeros" for f in examine(write_hdf5(tmp_path / "x.hdf5", arrays)).findings)
