@@ -15,16 +15,16 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from decision_minrnn.config import ModelConfig
 from decision_minrnn.errors import CheckpointError, ConfigError
@@ -34,6 +34,18 @@ from decision_minrnn.versions import versions
 
 FORMAT = 1
 _PREFIX = "update-"
+
+Config = TypeVar("Config")
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class Configured(Protocol):
+    """A module that a dataclass determines but for its weights."""
+
+    config: Any
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its weights by name."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +81,8 @@ def latest_checkpoint(run: Path) -> Path:
     return folders[-1]
 
 
-def save_checkpoint(run: Path, model: DecisionModel, state: TrainingState, keep: int) -> Path:
-    """Write a checkpoint and remove all but the newest `keep`.
+def save_checkpoint(run: Path, model: Configured, state: TrainingState, keep: int, continuation: str = "") -> Path:
+    """Write a checkpoint and remove all but the newest `keep`; `continuation` is the command that goes on from it.
 
     Raises `CheckpointError` if it cannot be written whole (a full disk, say); those before it then stay as they were.
     """
@@ -108,7 +120,7 @@ def save_checkpoint(run: Path, model: DecisionModel, state: TrainingState, keep:
         left_intact = f"The last one, {before[-1]}, is intact." if before else "There is none before it."
         raise CheckpointError(
             f"cannot write the checkpoint {folder}: {error.strerror or error}. {left_intact} "
-            f"When there is room for it, continue with: decision-minrnn train --resume {run}"
+            f"When there is room for it, continue with: {continuation or f'decision-minrnn train --resume {run}'}"
         ) from error
     for old in checkpoint_folders(run)[:-keep]:
         with suppress(OSError):
@@ -117,7 +129,12 @@ def save_checkpoint(run: Path, model: DecisionModel, state: TrainingState, keep:
 
 
 def load_model(checkpoint: Path) -> DecisionModel:
-    """The model of one checkpoint, on the CPU.
+    """The policy's model of one checkpoint. Raises as `load_configured`."""
+    return load_configured(checkpoint, ModelConfig, DecisionModel)
+
+
+def load_configured(checkpoint: Path, config_type: type[Config], build: Callable[[Config], Model]) -> Model:
+    """The model of one checkpoint, on the CPU: built from its configuration, which is of `config_type`.
 
     Raises `CheckpointError` if a file is missing, damaged or of another version.
     """
@@ -125,10 +142,10 @@ def load_model(checkpoint: Path) -> DecisionModel:
     path = _verified(checkpoint, "model.safetensors", about)
     try:
         with safetensors.safe_open(path, "pt") as file:
-            config = record_from_dict(json.loads((file.metadata() or {})["model"]), ModelConfig, str(path))
+            config = record_from_dict(json.loads((file.metadata() or {})["model"]), config_type, str(path))
         with torch.random.fork_rng([]):
             # whose initial weights are random: loading draws nothing from the caller's generator
-            model = DecisionModel(config)
+            model = build(config)
         model.load_state_dict(safetensors.torch.load_file(path))
     except (KeyError, ValueError, RuntimeError, ConfigError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path} does not hold a model of this version: {error}") from error

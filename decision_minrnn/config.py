@@ -45,30 +45,13 @@ class ModelConfig:
     """Steps in a training window, which `window` and `reset` memory use; None: trained on whole episodes."""
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train a policy."""
-
-    dataset: str
-    """What to train on: a name from `decision-minrnn data list`, a Minari id, or the path of an HDF5 file or Minari
-    folder."""
-
-    env: str | None = None
-    """Environment of the data, where the dataset does not say: a card's name, a gymnasium id or the path of a card."""
-
-    unfinished_episode: bool = False
-    """Whether to train on the unfinished episode at the end of a D4RL file too. Its returns-to-go are lower bounds."""
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What every training has to be told: the encoder, the descent, and what is written when."""
 
     encoder: str = "mingru"
     """Sequence layer of the encoder: mingru, minlstm, gru, lstm, transformer, aaren, s4d, s6, mamba, h3, hyena, mlp, or
     one of your own that is registered."""
-
-    tokens: Tokens = "merged"
-    """`merged`: return-to-go, observation and previous action in one token a step. `interleaved`: a token for each
-    (Decision Transformer's and the paper's form, three times as long)."""
-
-    previous_action: bool = False
-    """With merged tokens, whether a token holds the action before it."""
 
     width: int = 128
     """Width of the model."""
@@ -87,14 +70,6 @@ class TrainConfig:
 
     batch_size: int = 20
     """Rows in a batch."""
-
-    sampling: Sampling = "windows"
-    """`windows`: every row of a batch starts anywhere and afresh (Decision Transformer's protocol). `streams`: it goes
-    on where it was in the batch before, through packed episodes, with the state carried."""
-
-    context: int | Literal["episode"] = 64
-    """Steps in a row of a batch, or `episode`: streams with as many as the longest episode has. Gradients do not reach
-    further back."""
 
     learning_rate: float = 1e-3
     """Peak learning rate of AdamW."""
@@ -121,7 +96,7 @@ class TrainConfig:
     """CPU threads for tensor operations; by default PyTorch's own choice."""
 
     out: str | None = None
-    """Run folder to write; by default runs/DATASET__ENCODER__SEED__TIME."""
+    """Folder to write; by default one in runs/ that is named after what is trained, and when."""
 
     log_every: int = 100
     """Updates between two lines of metrics."""
@@ -132,11 +107,57 @@ class TrainConfig:
     keep_checkpoints: int = 3
     """Newest checkpoints that are kept."""
 
-    evaluate: bool = True
-    """Whether to evaluate the last weights at the end."""
-
     evaluate_every: int = 0
     """Updates between evaluations during training (0: only at the end)."""
+
+    def __post_init__(self) -> None:
+        counts = ("width", "layers", "updates", "batch_size", "log_every", "checkpoint_every", "keep_checkpoints")
+        for name in counts:
+            require(self, name, getattr(self, name) >= 1, "a whole number of at least 1")
+        for name in ("warmup", "evaluate_every", "seed"):
+            require(self, name, getattr(self, name) >= 0, "a whole number of at least 0")
+        for name in ("learning_rate", "gradient_clip"):
+            require(self, name, 0 < getattr(self, name) < inf, "a number above 0")
+        require(self, "weight_decay", 0 <= self.weight_decay < inf, "a number of at least 0")
+        require(self, "dropout", 0 <= self.dropout < 1, "a probability from 0 to below 1")
+        require(self, "precision", self.precision in get_args(Precision), " or ".join(get_args(Precision)))
+        require(self, "threads", self.threads is None or self.threads >= 1, "a whole number of at least 1")
+
+
+@dataclass(frozen=True)
+class TrainConfig(RunConfig):
+    """How to train a policy."""
+
+    dataset: str
+    """What to train on: a name from `decision-minrnn data list`, a Minari id, or the path of an HDF5 file or Minari
+    folder."""
+
+    env: str | None = None
+    """Environment of the data, where the dataset does not say: a card's name, a gymnasium id or the path of a card."""
+
+    unfinished_episode: bool = False
+    """Whether to train on the unfinished episode at the end of a D4RL file too. Its returns-to-go are lower bounds."""
+
+    tokens: Tokens = "merged"
+    """`merged`: return-to-go, observation and previous action in one token a step. `interleaved`: a token for each
+    (Decision Transformer's and the paper's form, three times as long)."""
+
+    previous_action: bool = False
+    """With merged tokens, whether a token holds the action before it."""
+
+    sampling: Sampling = "windows"
+    """`windows`: every row of a batch starts anywhere and afresh (Decision Transformer's protocol). `streams`: it goes
+    on where it was in the batch before, through packed episodes, with the state carried."""
+
+    context: int | Literal["episode"] = 64
+    """Steps in a row of a batch, or `episode`: streams with as many as the longest episode has. Gradients do not reach
+    further back."""
+
+    out: str | None = field(default=None, kw_only=True)
+    """Run folder to write; by default runs/DATASET__ENCODER__SEED__TIME."""
+
+    evaluate: bool = True
+    """Whether to evaluate the last weights at the end."""
 
     targets: tuple[float, ...] = ()
     """Target returns to evaluate at, in the environment's units; by default the environment card's."""
@@ -145,20 +166,12 @@ class TrainConfig:
     """Episodes of each evaluation, for each target."""
 
     def __post_init__(self) -> None:
-        counts = ("width", "layers", "updates", "batch_size", "episodes")
-        for name in (*counts, "log_every", "checkpoint_every", "keep_checkpoints"):
-            require(self, name, getattr(self, name) >= 1, "a whole number of at least 1")
-        for name in ("warmup", "evaluate_every", "seed"):
-            require(self, name, getattr(self, name) >= 0, "a whole number of at least 0")
-        for name in ("learning_rate", "gradient_clip"):
-            require(self, name, 0 < getattr(self, name) < inf, "a number above 0")
-        require(self, "weight_decay", 0 <= self.weight_decay < inf, "a number of at least 0")
-        require(self, "dropout", 0 <= self.dropout < 1, "a probability from 0 to below 1")
-        for name, choices in (("tokens", Tokens), ("sampling", Sampling), ("precision", Precision)):
+        super().__post_init__()
+        require(self, "episodes", self.episodes >= 1, "a whole number of at least 1")
+        for name, choices in (("tokens", Tokens), ("sampling", Sampling)):
             require(self, name, getattr(self, name) in get_args(choices), " or ".join(get_args(choices)))
         is_steps = isinstance(self.context, int) and self.context >= 1
         require(self, "context", is_steps or self.context == "episode", "a number of steps or episode")
-        require(self, "threads", self.threads is None or self.threads >= 1, "a whole number of at least 1")
         require(self, "targets", all(isfinite(target) for target in self.targets), "finite numbers")
 
 

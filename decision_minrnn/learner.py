@@ -1,4 +1,6 @@
-"""What is trained: a model with its optimiser and its source of batches, and one update of them.
+"""What is trained: a model with its optimiser and its sampler, and one update of them.
+
+`Learner` is any such model, `PolicyLearner` a `DecisionModel` on trajectories.
 
 Knows nothing of run folders, evaluations or progress; `training` does.
 """
@@ -6,13 +8,16 @@ Knows nothing of run folders, evaluations or progress; `training` does.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from decision_minrnn.checkpoint import TrainingState
-from decision_minrnn.config import ModelConfig, TrainConfig
+from decision_minrnn.config import ModelConfig, RunConfig, TrainConfig
 from decision_minrnn.data.sampling import Sampler
 from decision_minrnn.data.trajectories import Trajectories
 from decision_minrnn.errors import CheckpointError
@@ -37,10 +42,37 @@ class Step(NamedTuple):
     learning_rate: float
 
 
+class TensorBatch(Protocol):
+    """What one update is computed from: a `NamedTuple` of tensors."""
+
+    def to(self, device: torch.device | str) -> Any:
+        """The same batch on another device."""
+
+    def _asdict(self) -> dict[str, Any]:
+        """Its tensors by name."""
+
+
+AnyBatch = TypeVar("AnyBatch", bound=TensorBatch)
+SampledBatch = TypeVar("SampledBatch", bound=TensorBatch, covariant=True)
+
+
+class BatchSampler(Protocol[SampledBatch]):
+    """An endless source of batches that can be stopped and go on."""
+
+    def sample(self) -> SampledBatch:
+        """The next batch."""
+
+    def state(self) -> dict[str, Any]:
+        """Where it is, as plain data."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state()`."""
+
+
 class NotFiniteError(Exception):
     """A loss or a gradient that is NaN or infinite; the weights are those before the update."""
 
-    def __init__(self, step: Step, batch: Batch) -> None:
+    def __init__(self, step: Step, batch: TensorBatch) -> None:
         super().__init__(f"the loss is {step.loss} and the gradient's norm {step.gradient_norm}")
         self.batch = batch
 
@@ -68,22 +100,23 @@ def build_model(config: TrainConfig, data: Trajectories) -> DecisionModel:
     )
 
 
-class Learner:
+class Learner(ABC, Generic[AnyBatch]):
     """A model in training. The random generators that it draws from, beside its sampler's own, are torch's."""
 
-    def __init__(self, model: DecisionModel, data: Trajectories, config: TrainConfig) -> None:
-        self.model, self.config = model, config
-        self.device = model.head.weight.device
-        if config.context == "episode":
-            self.sampler = Sampler(data, config.batch_size, int(data.lengths.max()), config.seed, "streams")
-        else:
-            self.sampler = Sampler(data, config.batch_size, config.context, config.seed, config.sampling)
-        self.carried: State | None = None
-        """What the streams carry from batch to batch."""
-        self.loss = choice_loss if model.config.discrete else action_loss
+    def __init__(self, model: nn.Module, sampler: BatchSampler[AnyBatch], config: RunConfig) -> None:
+        self.model, self.sampler, self.config = model, sampler, config
+        self.device = next(model.parameters()).device
         self.optimizer = build_optimizer(model, config)
         self.update = 0
         """Updates done."""
+
+    @abstractmethod
+    def predict(self, batch: AnyBatch) -> Tensor:
+        """What the model makes of a batch; its matrix products may be in bfloat16."""
+
+    @abstractmethod
+    def loss(self, predicted: Tensor, batch: AnyBatch) -> Tensor:
+        """What is to become small."""
 
     def learn(self) -> Step:
         """Sample, predict, descend: one update. Raises `NotFiniteError` in its place."""
@@ -93,10 +126,8 @@ class Learner:
             group["lr"] = rate
         batch = self.sampler.sample().to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            predicted, state = self.model(
-                batch.returns_to_go, batch.observations, batch.previous_actions, self.carried, batch.reset
-            )
-        loss = self.loss(predicted, batch.actions, batch.mask)
+            predicted = self.predict(batch)
+        loss = self.loss(predicted, batch)
         self.optimizer.zero_grad()
         loss.backward()
         norm = clip_gradient(self.optimizer, self.config.gradient_clip)
@@ -104,20 +135,12 @@ class Learner:
         if not (math.isfinite(step.loss) and math.isfinite(step.gradient_norm)):
             raise NotFiniteError(step, batch)
         self.optimizer.step()
-        if self.sampler.sampling == "streams":
-            self.carried = tuple(tensor.detach() for tensor in state)
         self.update += 1
         return step
 
     def state(self) -> TrainingState:
         """What training goes on from, beside the weights."""
-        tensors = optimizer_tensors(self.model, self.optimizer)
-        tensors["generator/cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["generator/cuda"] = torch.cuda.get_rng_state(self.device)
-        for index, tensor in enumerate(self.carried or ()):
-            tensors[f"carried/{index}"] = tensor
-        return TrainingState(self.update, tensors, self.sampler.state())
+        return TrainingState(self.update, self.tensors(), self.sampler.state())
 
     def restore(self, state: TrainingState) -> None:
         """The inverse of `state`, with a model whose weights are loaded.
@@ -126,15 +149,65 @@ class Learner:
         """
         try:
             self.sampler.restore(state.sampler)
-            restore_optimizer(self.model, self.optimizer, state.tensors)
-            if self.sampler.sampling == "streams":
-                count = len(self.model.initial_state(1))
-                self.carried = tuple(state.tensors[f"carried/{index}"].to(self.device) for index in range(count))
-            torch.set_rng_state(state.tensors["generator/cpu"])
-            if self.device.type == "cuda" and "generator/cuda" in state.tensors:
-                torch.cuda.set_rng_state(state.tensors["generator/cuda"], self.device)
+            self.restore_tensors(state.tensors)
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise CheckpointError(
                 f"the training state of update {state.update} does not fit this model and version: {error}."
             ) from error
         self.update = state.update
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The optimiser's moments and the generators' states."""
+        tensors = optimizer_tensors(self.model, self.optimizer)
+        tensors["generator/cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["generator/cuda"] = torch.cuda.get_rng_state(self.device)
+        return tensors
+
+    def restore_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of `tensors`."""
+        restore_optimizer(self.model, self.optimizer, tensors)
+        torch.set_rng_state(tensors["generator/cpu"])
+        if self.device.type == "cuda" and "generator/cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["generator/cuda"], self.device)
+
+
+class PolicyLearner(Learner[Batch]):
+    """A policy that learns to predict the actions of trajectories."""
+
+    model: DecisionModel
+    sampler: Sampler
+
+    def __init__(self, model: DecisionModel, data: Trajectories, config: TrainConfig) -> None:
+        if config.context == "episode":
+            sampler = Sampler(data, config.batch_size, int(data.lengths.max()), config.seed, "streams")
+        else:
+            sampler = Sampler(data, config.batch_size, config.context, config.seed, config.sampling)
+        super().__init__(model, sampler, config)
+        self.carried: State | None = None
+        """What the streams carry from batch to batch."""
+
+    def predict(self, batch: Batch) -> Tensor:
+        """The actions; streams go on from the state of the batch before."""
+        predicted, state = self.model(
+            batch.returns_to_go, batch.observations, batch.previous_actions, self.carried, batch.reset
+        )
+        if self.sampler.sampling == "streams":
+            self.carried = tuple(tensor.detach() for tensor in state)
+        return predicted
+
+    def loss(self, predicted: Tensor, batch: Batch) -> Tensor:
+        """How far they are from those of the data, over valid steps."""
+        loss = choice_loss if self.model.config.discrete else action_loss
+        return loss(predicted, batch.actions, batch.mask)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """As of any learner, and the carried state."""
+        return super().tensors() | {f"carried/{index}": tensor for index, tensor in enumerate(self.carried or ())}
+
+    def restore_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of `tensors`."""
+        super().restore_tensors(tensors)
+        if self.sampler.sampling == "streams":
+            count = len(self.model.initial_state(1))
+            self.carried = tuple(tensors[f"carried/{index}"].to(self.device) for index in range(count))

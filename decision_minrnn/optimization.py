@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from decision_minrnn.config import TrainConfig
+from decision_minrnn.config import RunConfig
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
-def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+def build_optimizer(model: nn.Module, config: RunConfig) -> torch.optim.AdamW:
     """AdamW that decays weight matrices, and leaves biases, norms and initial states alone."""
     parameters = list(model.parameters())
     groups = [
@@ -34,7 +34,7 @@ def clip_gradient(optimizer: torch.optim.AdamW, limit: float) -> Tensor:
     return norm
 
 
-def learning_rate(config: TrainConfig, update: int) -> float:
+def learning_rate(config: RunConfig, update: int) -> float:
     """The rate of an update, counted from 0: linear warm-up, then a cosine that ends at zero."""
     if update < config.warmup:
         return config.learning_rate * (update + 1) / config.warmup

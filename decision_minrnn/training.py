@@ -1,4 +1,4 @@
-"""Training: a dataset in, a run folder out. What one update does is in `learner`; when what is written, is here.
+"""Training: a dataset in, a run folder out. What one update does is in `learner`, how they follow each other in `loop`.
 
 The protocol is Decision Transformer's (Chen et al. 2021, appendix A): AdamW, linear warm-up, clipped gradient norm,
 windows of steps, observations standardised. What differs was chosen by measurement: longer windows and fewer of them,
@@ -8,27 +8,23 @@ cosine; fewer updates.
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
 
-import numpy as np
-import safetensors.torch
 from rich.console import Console
 
 from decision_minrnn.cards import EnvCard, is_card_path
-from decision_minrnn.checkpoint import checkpoint_folders, load_model, load_training_state, save_checkpoint
+from decision_minrnn.checkpoint import checkpoint_folders, load_model, load_training_state
 from decision_minrnn.config import TrainConfig
 from decision_minrnn.data import Trajectories, load_dataset
 from decision_minrnn.devices import seeded, torch_device
 from decision_minrnn.envs import Environments
-from decision_minrnn.errors import CheckpointError, ConfigError, TrainingError
+from decision_minrnn.errors import CheckpointError, ConfigError
 from decision_minrnn.files import write_json
-from decision_minrnn.interruption import Interruption, StopRequested, TrainingInterrupted
-from decision_minrnn.learner import Learner, NotFiniteError, Step, build_model
+from decision_minrnn.learner import PolicyLearner, build_model
+from decision_minrnn.loop import TrainingLoop
 from decision_minrnn.policy import Policy
-from decision_minrnn.progress import DownloadDisplay, Progress
+from decision_minrnn.progress import DownloadDisplay
 from decision_minrnn.rollout import Evaluation, evaluate
 from decision_minrnn.runs import (
     RunInfo,
@@ -40,7 +36,7 @@ from decision_minrnn.runs import (
     read_run,
     run_folder,
 )
-from decision_minrnn.tracking import Tracker, read_metrics
+from decision_minrnn.tracking import read_metrics
 
 
 class Run:
@@ -74,7 +70,7 @@ def train(config: TrainConfig, data: Trajectories | None = None, *, console: Con
     data = _load(config, console) if data is None else data
     device = torch_device(config.device)
     with seeded(config.seed, device, config.threads):
-        learner = Learner(build_model(config, data).to(device), data, config)
+        learner = PolicyLearner(build_model(config, data).to(device), data, config)
         info = new_info(config, learner.model.config, data)
         _check_evaluation(info, data.env)
         folder = run_folder(config, data)
@@ -115,48 +111,23 @@ def resume(
     device = torch_device(info.train.device)
     with seeded(info.train.seed, device, info.train.threads):
         model = load_model(checkpoint) if checkpoint else build_model(info.train, data)
-        learner = Learner(model.to(device), data, info.train)
+        learner = PolicyLearner(model.to(device), data, info.train)
         if state:
             learner.restore(state)
         return _Training(folder, info, learner, console).run()
 
 
-class _Training:
-    """One run, from its first or a later update to its end."""
+class _Training(TrainingLoop[Run]):
+    """The training of a policy, which is evaluated in its environment."""
 
-    def __init__(self, folder: Path, info: RunInfo, learner: Learner, console: Console) -> None:
-        self.folder, self.info, self.config, self.learner = folder, info, info.train, learner
-        self.console, self.interruption = console, Interruption()
-        self.steps: list[Step] = []
-        """Since the last line of metrics."""
-        self.logged_time = time.perf_counter()
-        self.saved_at = learner.update
+    config: TrainConfig
 
-    @property
-    def update(self) -> int:
-        """Updates done."""
-        return self.learner.update
-
-    def run(self) -> Run:
-        """Train to the end and evaluate."""
-        try:
-            with self.interruption, Progress(self.console) as self.progress:
-                self.tracker = Tracker(self.folder, self.update)
-                try:
-                    self.announce()
-                    with self.progress.updates(self.config.updates, self.update) as self.bar:
-                        self.train()
-                    return Run(self.folder, self.finish())
-                finally:
-                    self.tracker.close()
-        except OSError as error:
-            raise TrainingError(
-                f"cannot write to {self.folder}: {error.strerror or error}. "
-                f"When that is mended, continue with: {self.continuation()}"
-            ) from error
+    def __init__(self, folder: Path, info: RunInfo, learner: PolicyLearner, console: Console) -> None:
+        super().__init__(folder, info.train, learner, console)
+        self.info, self.policy_learner = info, learner
 
     def announce(self) -> None:
-        """Say what is trained on what, and keep it in TensorBoard."""
+        """Say what is trained on what."""
         config, tell = self.config, self.progress.message
         parameters = sum(p.numel() for p in self.learner.model.parameters())
         tell(f"data      {self.info.dataset}")
@@ -171,74 +142,40 @@ class _Training:
                 tell(f"target    {task.return_max:g}, the highest return in the data; --targets names others")
             for warning in task.target_warnings(task.targets):
                 tell(warning, style="yellow")
-        if not self.update:
-            rows = [f"| {key} | {value} |" for key, value in asdict(config).items()]
-            self.tracker.text("configuration", "\n".join(["| setting | value |", "|---|---|", *rows]))
 
-    def train(self) -> None:
-        """Update after update, to the last; a signal ends it after the update that it came in."""
-        config = self.config
-        while self.update < config.updates:
-            if self.is_evaluation_due():
-                self.record(self.evaluate())
-            try:
-                self.steps.append(self.learner.learn())
-            except NotFiniteError as error:
-                self.fail(error)
-            last = self.update == config.updates
-            # asked once: a signal that comes from here on is noticed after the next update
-            stopping = self.interruption.signal_number is not None and not last
-            if stopping or last or self.update % config.checkpoint_every == 0:
-                self.save()
-            elif self.update % config.log_every == 0:
-                self.log()
-            if stopping:
-                self.stop()
-
-    def finish(self) -> Evaluation | None:
-        """Evaluate the last weights, and enter the run into TensorBoard's table of hyperparameters.
-
-        The line of metrics comes last: where it stands, the rest was written.
-        """
-        settings = asdict(self.config)
+    def finish(self) -> Run:
+        """Evaluate the last weights, and enter the run into TensorBoard's table of hyperparameters."""
         if not self.config.evaluate:
-            self.tracker.hparams(settings, {})
-            return None
+            self.enter_result({})
+            return Run(self.folder, None)
         evaluation = self.evaluate()
         write_json(self.folder / "evaluation.json", evaluation.to_dict())
         if self.update not in self.tracker.evaluated:
-            self.tracker.hparams(settings, evaluation.scalars())
+            self.enter_result(evaluation.scalars())
             self.record(evaluation)
         self.tracker.flush()
-        return evaluation
+        return Run(self.folder, evaluation)
 
-    def is_evaluation_due(self) -> bool:
-        """Whether the weights are to be evaluated before training goes on; a resumed run may have done so before."""
-        every = self.config.evaluate_every
-        return every > 0 and self.update > 0 and self.update % every == 0 and self.update not in self.tracker.evaluated
+    def evaluate_and_record(self) -> None:
+        """Evaluate between two updates."""
+        self.record(self.evaluate())
 
     def evaluate(self) -> Evaluation:
         """Roll the present weights out."""
         task, config = self.info.task, self.config
         assert task.env_id is not None
-        try:
-            with self.progress.episodes(len(task.targets) * config.episodes) as bar, self.interruption.at_once():
-                evaluation = evaluate(
-                    Policy(self.learner.model),
-                    task.env_id,
-                    task.targets,
-                    card=self.learner.sampler.data.env,
-                    episodes=config.episodes,
-                    reference=task.reference,
-                    reference_name=task.reference_name,
-                    checkpoint=f"last, update {self.update} of {config.updates}",
-                    on_episode=lambda episode: bar.advance(f"return {episode.episode_return:.0f}"),
-                )
-        except StopRequested:
-            self.save()
-            self.stop()
-        self.logged_time = time.perf_counter()
-        return evaluation
+        with self.cut_by_signals(), self.progress.episodes(len(task.targets) * config.episodes) as bar:
+            return evaluate(
+                Policy(self.policy_learner.model),
+                task.env_id,
+                task.targets,
+                card=self.policy_learner.sampler.data.env,
+                episodes=config.episodes,
+                reference=task.reference,
+                reference_name=task.reference_name,
+                checkpoint=f"last, update {self.update} of {config.updates}",
+                on_episode=lambda episode: bar.advance(f"return {episode.episode_return:.0f}"),
+            )
 
     def record(self, evaluation: Evaluation) -> None:
         """Write scores down and show them."""
@@ -250,54 +187,9 @@ class _Training:
                 f"at target {result.target_return:g}"
             )
 
-    def log(self) -> None:
-        """Write the means since the last line of metrics."""
-        if not self.steps:
-            return
-        now = time.perf_counter()
-        values = {
-            "losses/action": float(np.mean([step.loss for step in self.steps])),
-            "charts/learning_rate": self.steps[-1].learning_rate,
-            "charts/gradient_norm": float(np.mean([step.gradient_norm for step in self.steps])),
-            "charts/updates_per_second": len(self.steps) / (now - self.logged_time),
-        }
-        self.tracker.scalars(self.update, values)
-        self.bar.advance(f"loss {values['losses/action']:.4f}", to=self.update)
-        self.steps, self.logged_time = [], now
-
-    def save(self) -> None:
-        """Write a checkpoint, unless this update has one, and all metrics before it."""
-        self.log()
-        self.tracker.flush()
-        if self.saved_at != self.update:
-            save_checkpoint(self.folder, self.learner.model, self.learner.state(), self.config.keep_checkpoints)
-            self.saved_at = self.update
-
     def continuation(self) -> str:
         """The command that goes on with this run."""
         return f"decision-minrnn train --resume {self.folder}"
-
-    def stop(self) -> NoReturn:
-        """Say that the run was saved, and end."""
-        assert self.interruption.signal_number is not None
-        raise TrainingInterrupted(
-            f"stopped after update {self.update} of {self.config.updates}, and saved. "
-            f"Continue with: {self.continuation()}",
-            self.interruption.signal_number,
-        )
-
-    def fail(self, error: NotFiniteError) -> NoReturn:
-        """Keep the weights and the batch that gave a loss or gradient that is not finite, and end."""
-        folder = self.folder / f"not-finite-{self.update + 1:07d}"
-        folder.mkdir(exist_ok=True)
-        batch = {name: value for name, value in error.batch._asdict().items() if value is not None}
-        for name, tensors in (("batch", batch), ("model", self.learner.model.state_dict())):
-            content = {key: value.contiguous() for key, value in tensors.items()}
-            safetensors.torch.save_file(content, folder / f"{name}.safetensors")
-        raise TrainingError(
-            f"update {self.update + 1}: {error}. The weights before it and the batch are in {folder}. "
-            "A lower --learning-rate or --gradient-clip may help; so may a look at the data's range."
-        ) from error
 
 
 def _load(config: TrainConfig, console: Console) -> Trajectories:

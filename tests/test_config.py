@@ -82,7 +82,7 @@ def test_to_json_and_back(config: ModelConfig | TrainConfig) -> None:
         ({"dataset": None}, "config.json: dataset: expected str, got None"),
         ({"encoder_options": []}, "config.json: encoder_options: expected a table"),
         ({"encoder_options": {"expansion": None}}, "config.json: encoder_options.expansion: expected"),
-        ({"learning_rat": 1}, "config.json: unknown key learning_rat. Known: dataset, env"),
+        ({"learning_rat": 1}, "config.json: unknown key learning_rat. Known: encoder, width"),
         ({"width": 0}, "--width expects a whole number of at least 1, got 0"),
     ],
 )

@@ -30,14 +30,14 @@ FLOORS = (
     ("records",),
     ("cards", "config", "devices", "interruption", "losses", "ops"),
     ("optimization", "registration", "scores"),
-    ("data", "encoders", "tasks"),
+    ("data", "encoders"),
     ("envs", "model"),
     ("checkpoint", "doctor", "figures", "policy", "progress", "tracking"),
     ("learner", "rounding"),
     ("rollout",),
-    ("runs",),
+    ("loop", "runs"),
     ("training",),
-    ("benchmarks", "collection", "sweep"),
+    ("benchmarks", "collection", "sweep", "tasks"),
     ("cli",),
     ("__main__",),
 )
@@ -54,7 +54,7 @@ HOMES = {
     "tyro": ("cli",),
     "matplotlib": ("figures",),
     "stable_baselines3": ("collection.sac",),
-    "rich": ("cli", "progress", "training"),
+    "rich": ("cli", "loop", "progress", "tasks", "training"),
 }
 """Where an outside library may be imported: a module, or any module of a package."""
 

@@ -18,7 +18,7 @@ from events import hparams_of, scalars_of, texts_of
 from rich.console import Console
 from tiny import train_config, trajectories
 
-from decision_minrnn import training
+from decision_minrnn import loop, training
 from decision_minrnn.checkpoint import checkpoint_folders, latest_checkpoint, load_model
 from decision_minrnn.data import load_dataset
 from decision_minrnn.errors import CheckpointError, ConfigError, DataError, TrainingError, UnknownNameError
@@ -199,7 +199,8 @@ def test_killed_after_any_update(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_killed_around_what_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path, name: str, call: int, when: str
 ) -> None:
-    real, calls = getattr(training, name), []
+    module = loop if name == "save_checkpoint" else training
+    real, calls = getattr(module, name), []
 
     def deadly(*arguments: Any, **named: Any) -> Any:
         calls.append(name)
@@ -210,7 +211,7 @@ def test_killed_around_what_is_written(
             kill()
         return result
 
-    monkeypatch.setattr(training, name, deadly)
+    monkeypatch.setattr(module, name, deadly)
     with pytest.raises(Killed):
         train(train_config(tmp_path / "cut", **EVALUATED), DATA)
     resume(tmp_path / "cut", DATA)
