@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tyro
 from rich.console import Console
 
+from decision_minrnn.cli.options import options_registry
 from decision_minrnn.config import TrainConfig
 
 
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> None:
             file=sys.stderr,
         )
         raise SystemExit(2)
-    tyro.cli(_resume if resuming else _train, prog="decision-minrnn train", args=arguments, registry=_registry())
+    tyro.cli(_resume if resuming else _train, prog="decision-minrnn train", args=arguments, registry=options_registry())
 
 
 def _nothing_else(arguments: Sequence[str]) -> bool:
@@ -73,36 +73,3 @@ def _conclude(run: Any, console: Console) -> None:
     console.print(
         f"watch it:   tensorboard --logdir {run.folder.parent}", markup=False, highlight=False, soft_wrap=True
     )
-
-
-def _registry() -> tyro.constructors.ConstructorRegistry:
-    """How a mapping is written on the command line: KEY=VALUE KEY=VALUE."""
-    registry = tyro.constructors.ConstructorRegistry()
-
-    @registry.primitive_rule
-    def _(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
-        if info.type_origin is not Mapping:
-            return None
-        return tyro.constructors.PrimitiveConstructorSpec(
-            nargs="*",
-            metavar="KEY=VALUE",
-            instance_from_str=_options,
-            is_instance=lambda value: isinstance(value, Mapping),
-            str_from_instance=lambda value: [f"{key}={json.dumps(item)}" for key, item in value.items()],
-        )
-
-    return registry
-
-
-def _options(words: list[str]) -> dict[str, Any]:
-    """KEY=VALUE words as a dictionary; a value that is not JSON is a string."""
-    options = {}
-    for word in words:
-        key, sign, value = word.partition("=")
-        if not (key and sign):
-            raise ValueError(f"expected KEY=VALUE, got '{word}'")
-        try:
-            options[key] = json.loads(value)
-        except ValueError:
-            options[key] = value
-    return options
