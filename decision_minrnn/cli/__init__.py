@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "roll a trained policy out and print its scores",
     "data": "list, describe, check, plot, convert and download datasets",
     "benchmark": "measure speed on this machine",
+    "paper": 'the other experiments of "Were RNNs All We Needed?"',
 }
 
 

@@ -1,4 +1,4 @@
-"""How options of an encoder are written on the command line: KEY=VALUE."""
+"""How encoders and their options are written on the command line: KEY=VALUE, NAME:KEY=VALUE,KEY=VALUE."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tyro
+
+from decision_minrnn.errors import ConfigError
 
 
 def options_registry() -> tyro.constructors.ConstructorRegistry:
@@ -40,3 +42,12 @@ def read_options(words: Iterable[str]) -> dict[str, Any]:
         except ValueError:
             options[key] = value
     return options
+
+
+def read_encoder(word: str) -> tuple[str, dict[str, Any]]:
+    """An encoder and its options from NAME or NAME:KEY=VALUE,KEY=VALUE. Raises `ConfigError` for what is neither."""
+    name, _, options = word.partition(":")
+    try:
+        return name, read_options(options.split(",") if options else [])
+    except ValueError as error:
+        raise ConfigError(f"--encoders {word}: {error}. Write it as in mingru:expansion=6,style=mamba.") from error

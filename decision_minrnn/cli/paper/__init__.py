@@ -1,0 +1,38 @@
+"""`decision-minrnn paper ...`: the other experiments of "Were RNNs All We Needed?", one module here for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from decision_minrnn.errors import UnknownNameError
+
+COMMANDS = {
+    "selective-copying": "remember tokens among noise, by encoder and layers",
+    "language-model": "predict the characters of a text file",
+    "parameters": "parameters of minGRU and minLSTM beside GRU and LSTM",
+    "scaling": "time and memory of a training step by length of the sequence",
+    "robustness": "forget bias, learning rate, dropout and layers, varied one at a time",
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run one experiment."""
+    command, *rest = list(arguments) or ["--help"]
+    if command in ("-h", "--help"):
+        print(_help())
+        return
+    if command not in COMMANDS:
+        raise UnknownNameError("experiment", command, COMMANDS)
+    import_module(f"decision_minrnn.cli.paper.{command.replace('-', '_')}").main(rest)
+
+
+def _help() -> str:
+    commands = "\n".join(f"  {name:<18} {what}" for name, what in COMMANDS.items())
+    return (
+        "usage: decision-minrnn paper EXPERIMENT [options]\n\n"
+        'The experiments of "Were RNNs All We Needed?" (arXiv 2410.01201) beside reinforcement learning, small enough\n'
+        "for a CPU by default.\n\n"
+        f"experiments:\n{commands}\n\n"
+        "options:\n  --help     this text; after an experiment, its options"
+    )

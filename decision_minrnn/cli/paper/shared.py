@@ -1,0 +1,54 @@
+"""What experiments have in common on the command line: starting anew or going on, and what is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from decision_minrnn.cli.options import options_registry
+from decision_minrnn.cli.outputs import check_output
+from decision_minrnn.files import write_json
+
+if TYPE_CHECKING:
+    from decision_minrnn.tasks.experiment import FinishedRun
+
+
+def start_or_resume(
+    command: str, arguments: Sequence[str], start: Callable[..., None], resume: Callable[..., None]
+) -> None:
+    """Parse the command line of an experiment and run it; `--resume FOLDER` takes no settings beside it."""
+    chosen = resume if any(word.partition("=")[0] == "--resume" for word in arguments) else start
+    words = [word for word in arguments if word != "--resume"] if "--help" in arguments else list(arguments)
+    tyro.cli(chosen, prog=f"decision-minrnn paper {command}", args=words, registry=options_registry())
+
+
+def progress_console(json: str | None) -> Console:
+    """Where progress goes: the standard output, unless that is for JSON."""
+    check_output("--json", json)
+    return Console(stderr=json == "-")
+
+
+def conclude(
+    command: str, folder: Path, finished: Sequence[FinishedRun[Any]], table: Table, json: str | None, console: Console
+) -> None:
+    """Print the table of an experiment and where it lies, and write its results."""
+    from decision_minrnn.tasks.experiment import results
+
+    if json is not None:
+        write_json(json, results(command, finished))
+    console.print(table)
+    console.print(f"results:  {folder / 'results.json'}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"watch it: tensorboard --logdir {folder}", markup=False, highlight=False, soft_wrap=True)
+
+
+def plain_table(*columns: str) -> Table:
+    """A table without lines: the first column is text, the others numbers."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left", overflow="fold", no_wrap=index > 0)
+    return table
