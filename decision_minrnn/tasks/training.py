@@ -55,6 +55,16 @@ class Outcome:
     scalars: Mapping[str, float]
     """Measured of the last weights, by tag."""
 
+    @property
+    def label(self) -> str:
+        """The encoder with its options, for people."""
+        return label(self.encoder, self.encoder_options)
+
+
+def label(encoder: str, options: Mapping[str, OptionValue]) -> str:
+    """An encoder with its options, for people."""
+    return " ".join([encoder, *(f"{key}={value}" for key, value in options.items())])
+
 
 class TokenLearner(Learner[TokenBatch]):
     """A token model that learns to predict the targets of a task."""
@@ -123,11 +133,10 @@ class _TaskTraining(TrainingLoop[Outcome]):
 
     def announce(self) -> None:
         """Say what is trained."""
-        options = " ".join(f"{key}={value}" for key, value in self.config.encoder_options.items())
-        place = f", from update {self.update}" if self.update else ""
+        config, place = self.config, f", from update {self.update}" if self.update else ""
         self.progress.message(
-            f"{self.folder.name}: {self.config.encoder} {options}, width {self.config.width}, {self.config.layers} "
-            f"layers: {self.model.parameter_count:,} parameters{place}"
+            f"{label(config.encoder, config.encoder_options)}, width {config.width}, {config.layers} layers, seed "
+            f"{config.seed}: {self.model.parameter_count:,} parameters{place}"
         )
 
     def evaluate_and_record(self) -> None:

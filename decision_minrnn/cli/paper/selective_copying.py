@@ -98,7 +98,7 @@ def _table(finished: Sequence[FinishedRun[CopyingConfig]]) -> Table:
         shares = (scalars[tag] for tag in ("eval/accuracy", "eval/accuracy_at/00", last, "eval/sequences"))
         published = published_copying(outcome.encoder, outcome.encoder_options, outcome.layers)
         table.add_row(
-            " ".join([outcome.encoder, *(f"{key}={value}" for key, value in outcome.encoder_options.items())]),
+            outcome.label,
             str(outcome.layers),
             str(outcome.seed),
             *(f"{100 * share:.1f}" for share in shares),

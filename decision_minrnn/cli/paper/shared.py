@@ -12,9 +12,10 @@ from rich.table import Table
 
 from decision_minrnn.cli.options import options_registry
 from decision_minrnn.cli.outputs import check_output
-from decision_minrnn.files import write_json
+from decision_minrnn.files import write_json, write_text_atomically
 
 if TYPE_CHECKING:
+    from decision_minrnn.figures.curves import Panel
     from decision_minrnn.tasks.experiment import FinishedRun
 
 
@@ -52,3 +53,24 @@ def plain_table(*columns: str) -> Table:
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index else "left", overflow="fold", no_wrap=index > 0)
     return table
+
+
+def check_figure(figure: Path | None, csv: Path | None) -> None:
+    """Refuse a figure or a table of its numbers that could not be written, before the work."""
+    check_output("--csv", csv)
+    check_output("--figure", figure)
+    if figure is not None:
+        from decision_minrnn.figures.canvas import check_format
+
+        check_format(figure)
+
+
+def write_figure(panels: Sequence[Panel], title: str, figure: Path | None, csv: Path | None) -> None:
+    """Draw curves, and write their numbers, where asked for."""
+    from decision_minrnn.figures.canvas import save_figure
+    from decision_minrnn.figures.curves import curves_csv, draw_panels
+
+    if figure is not None:
+        save_figure(draw_panels(panels, title), figure)
+    if csv is not None:
+        write_text_atomically(csv, curves_csv(panels))
