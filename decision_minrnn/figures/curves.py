@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from decision_minrnn.figures.canvas import new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.container import ErrorbarContainer
     from matplotlib.figure import Figure
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
 _MARKERS = "osD^v<>*"
+_NAMES_A_ROW = 3
 
 
 @dataclass(frozen=True)
@@ -46,30 +49,38 @@ def draw_panels(panels: Sequence[Panel], title: str, height: float = 2.0) -> Fig
     Raises `MissingExtraError` without matplotlib.
     """
     names = list(dict.fromkeys(curve.name for panel in panels for curve in panel.curves))
-    look = {name: (_COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]) for i, name in enumerate(names)}
-    with new_figure(height * len(panels) + 0.3) as figure:
+    rows = -(-len(names) // _NAMES_A_ROW)
+    with new_figure(height * len(panels) + 0.3 + 0.12 * rows) as figure:
         figure.suptitle(title)
+        lines = {}
         for panel, axes in zip(panels, figure.subplots(len(panels), squeeze=False)[:, 0], strict=True):
             for curve in panel.curves:
-                colour, marker = look[curve.name]
-                axes.errorbar(
-                    curve.x,
-                    curve.y,
-                    curve.spread,
-                    color=colour,
-                    marker=marker if panel.markers else "",
-                    markersize=2.5,
-                    capsize=1.5,
-                    label=curve.name,
-                )
+                lines[curve.name] = _draw(axes, curve, names.index(curve.name), panel.markers)
             if panel.x_logarithmic:
                 axes.set_xscale("log")
+                places = sorted({x for curve in panel.curves for x in curve.x})
+                axes.set_xticks(places, [f"{x:g}" for x in places])
+                axes.minorticks_off()
             if panel.y_logarithmic:
                 axes.set_yscale("log")
             axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
-            if len(panel.curves) > 1:
-                axes.legend(ncols=2)
+        figure.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=_NAMES_A_ROW)
         return figure
+
+
+def _draw(axes: Axes, curve: Curve, index: int, marked: bool) -> ErrorbarContainer:
+    """One curve, in the colour and with the marker of its place among the names."""
+    return axes.errorbar(
+        curve.x,
+        curve.y,
+        curve.spread,
+        color=_COLOURS[index % len(_COLOURS)],
+        # shifted from round to round, so that no two names share colour and marker
+        marker=_MARKERS[(index + index // len(_COLOURS)) % len(_MARKERS)] if marked else "",
+        linestyle="-" if index < len(_COLOURS) else "--",
+        markersize=2.5,
+        capsize=1.5,
+    )
 
 
 def curves_csv(panels: Sequence[Panel]) -> str:

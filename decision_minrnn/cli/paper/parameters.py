@@ -36,11 +36,11 @@ def _parameters(width: int = 64, expansions: tuple[int, ...] = (1, 2, 3, 4), jso
         write_json(json, [asdict(row) for row in rows])
     if json == "-":
         return
-    table = plain_table("layer", "expansion", "matrices", "beside", "%", "paper %", "whole layer", "beside")
+    table = plain_table("layers", "state", "matrices", "beside", "%", "paper %", "whole", "beside")
     for row in rows:
         table.add_row(
             f"{row.encoder} / {row.counterpart}",
-            str(row.expansion),
+            f"{row.expansion}x",
             f"{row.weights:,}",
             f"{row.counterpart_weights:,}",
             f"{row.percent:.1f}",
@@ -48,5 +48,5 @@ def _parameters(width: int = 64, expansions: tuple[int, ...] = (1, 2, 3, 4), jso
             f"{row.layer:,}",
             f"{row.counterpart_layer:,}",
         )
-    table.caption = f"width {width}; whole layer: with biases, initial state and the map back to the width"
+    table.caption = f"width {width}; whole: with biases, initial state and the map back to the width"
     Console().print(table)

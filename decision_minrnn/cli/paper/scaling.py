@@ -1,0 +1,95 @@
+"""`decision-minrnn paper scaling`: time and memory of a training step by length of the sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+from rich.table import Table
+
+from decision_minrnn.cli.paper.shared import check_figure, plain_table, progress_console, write_figure
+from decision_minrnn.files import write_json
+from decision_minrnn.tasks.scaling import ScalingConfig
+
+if TYPE_CHECKING:
+    from decision_minrnn.figures.curves import Panel
+    from decision_minrnn.tasks.scaling import StepCost
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse the command line and run it."""
+    tyro.cli(_scaling, prog="decision-minrnn paper scaling", args=list(arguments))
+
+
+def _scaling(
+    config: tyro.conf.OmitArgPrefixes[ScalingConfig],
+    figure: Path | None = None,
+    csv: Path | None = None,
+    json: str | None = None,
+) -> None:
+    """Time a training step of each encoder at growing lengths, and measure its peak memory.
+
+    The slope is the exponent of the length in the time, fitted over the upper half of the lengths.
+
+    Args:
+        config: What is measured.
+        figure: Draw time and memory against length, on logarithmic axes, into this file; its ending is the format
+            (extra: plot).
+        csv: Write the numbers to this file.
+        json: Write the numbers and slopes to this file as well, or to standard output if "-".
+    """
+    import torch
+
+    from decision_minrnn.tasks.scaling import measure_scaling, slope
+    from decision_minrnn.versions import versions
+
+    check_figure(figure, csv)
+    console = progress_console(json)
+    costs = measure_scaling(config, lambda name: console.print(f"measuring {name}", highlight=False))
+    by_encoder = {
+        name: [cost for cost in costs if cost.encoder == name] for name in dict.fromkeys(c.encoder for c in costs)
+    }
+    slopes = {name: slope(own) for name, own in by_encoder.items()}
+    if json is not None:
+        content = {
+            "config": asdict(config),
+            "threads": config.threads or torch.get_num_threads(),
+            "versions": versions(),
+            "slopes": slopes,
+            "costs": [asdict(cost) for cost in costs],
+        }
+        write_json(json, content)
+    write_figure(
+        _panels(by_encoder), f"one training step, batch {config.batch_size}, width {config.width}", figure, csv
+    )
+    for table in (_table(by_encoder, "milliseconds", slopes), _table(by_encoder, "megabytes", {})):
+        console.print(table)
+
+
+def _table(by_encoder: dict[str, list[StepCost]], what: str, slopes: dict[str, float | None]) -> Table:
+    """A row for each encoder, a column for each length."""
+    lengths = sorted({cost.length for own in by_encoder.values() for cost in own})
+    table = plain_table(what, "family", *map(str, lengths), *(["slope"] if slopes else []))
+    for name, own in by_encoder.items():
+        values = {cost.length: getattr(cost, what) for cost in own}
+        cells = ["-" if values.get(length) is None else f"{values[length]:.3g}" for length in lengths]
+        fitted = slopes.get(name)
+        table.add_row(name, own[0].family, *cells, *(["-" if fitted is None else f"{fitted:.2f}"] if slopes else []))
+    return table
+
+
+def _panels(by_encoder: dict[str, list[StepCost]]) -> list[Panel]:
+    from decision_minrnn.figures.curves import Curve, Panel
+
+    panels = []
+    for what, label in (("milliseconds", "ms a training step"), ("megabytes", "peak MB")):
+        curves = []
+        for name, own in by_encoder.items():
+            # a step may leave the peak of the one before it, which a logarithmic axis cannot show
+            points = [(cost.length, getattr(cost, what)) for cost in own if getattr(cost, what)]
+            curves.append(Curve(name, [x for x, _ in points], [y for _, y in points]))
+        panels.append(Panel("length", label, curves, x_logarithmic=True, y_logarithmic=True))
+    return panels
