@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from decision_minrnn.figures.canvas import new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.container import ErrorbarContainer
     from matplotlib.figure import Figure
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
@@ -52,10 +52,11 @@ def draw_panels(panels: Sequence[Panel], title: str, height: float = 2.0) -> Fig
     rows = -(-len(names) // _NAMES_A_ROW)
     with new_figure(height * len(panels) + 0.3 + 0.12 * rows) as figure:
         figure.suptitle(title)
-        lines = {}
+        looks: dict[str, Artist] = {}
         for panel, axes in zip(panels, figure.subplots(len(panels), squeeze=False)[:, 0], strict=True):
             for curve in panel.curves:
-                lines[curve.name] = _draw(axes, curve, names.index(curve.name), panel.markers)
+                _draw(axes, curve, names.index(curve.name), panel.markers)
+            looks.update(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
             if panel.x_logarithmic:
                 axes.set_xscale("log")
                 places = sorted({x for curve in panel.curves for x in curve.x})
@@ -64,13 +65,13 @@ def draw_panels(panels: Sequence[Panel], title: str, height: float = 2.0) -> Fig
             if panel.y_logarithmic:
                 axes.set_yscale("log")
             axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
-        figure.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=_NAMES_A_ROW)
+        figure.legend(list(looks.values()), list(looks), loc="outside lower center", ncols=_NAMES_A_ROW)
         return figure
 
 
-def _draw(axes: Axes, curve: Curve, index: int, marked: bool) -> ErrorbarContainer:
+def _draw(axes: Axes, curve: Curve, index: int, marked: bool) -> None:
     """One curve, in the colour and with the marker of its place among the names."""
-    return axes.errorbar(
+    axes.errorbar(
         curve.x,
         curve.y,
         curve.spread,
@@ -80,6 +81,7 @@ def _draw(axes: Axes, curve: Curve, index: int, marked: bool) -> ErrorbarContain
         linestyle="-" if index < len(_COLOURS) else "--",
         markersize=2.5,
         capsize=1.5,
+        label=curve.name,
     )
 
 
