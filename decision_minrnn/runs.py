@@ -14,7 +14,7 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -28,9 +28,6 @@ from decision_minrnn.policy import Policy
 from decision_minrnn.records import record_from_dict
 from decision_minrnn.rollout import Evaluation
 from decision_minrnn.versions import versions
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 FORMAT = 1
 
@@ -99,7 +96,7 @@ def run_folder(config: TrainConfig, data: Trajectories) -> Path:
     return Path("runs") / f"{data.name}__{config.encoder}__{config.seed}__{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def create_run(folder: Path, info: DataclassInstance) -> None:
+def create_run(folder: Path, info: RunInfo) -> None:
     """Make the folder and write `config.json`; refuses a folder that is in use."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "holds a run already" if (folder / "config.json").exists() else "exists and is not an empty folder"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
@@ -51,7 +50,6 @@ class TokenModel(nn.Module):
         encoded, state = self.encoder(self.embed(tokens), state)
         return self.head(encoded), state
 
-    @torch.no_grad()
     def step(self, tokens: Int64[Tensor, " batch"], state: State) -> tuple[Float[Tensor, "batch vocabulary"], State]:
         """The same for one step, at a cost that does not depend on the steps before."""
         encoded, state = self.encoder.step(self.embed(tokens), state)

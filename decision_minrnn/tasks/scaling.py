@@ -110,10 +110,16 @@ class CellLoop(nn.Module):
 
 
 def measure_scaling(config: ScalingConfig, tell: Callable[[str], None] = lambda text: None) -> list[StepCost]:
-    """Measure every encoder at every length; `tell` is called with each encoder's name before it is measured."""
+    """Measure every encoder at every length; `tell` is called with each encoder's name before it is measured.
+
+    Raises `ConfigError` for a device or a width that cannot be used, before anything is measured.
+    """
     torch_device(config.device)
+    names = config.encoders or (*encoder_names(), *LOOPS)
+    for name in names:
+        _layer(name, config.width, length=2)
     costs = []
-    for name in config.encoders or (*encoder_names(), *LOOPS):
+    for name in names:
         tell(name)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             costs.extend(process.submit(measure_encoder, name, config).result())

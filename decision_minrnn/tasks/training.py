@@ -22,7 +22,7 @@ from decision_minrnn.files import write_json
 from decision_minrnn.learner import Learner
 from decision_minrnn.loop import TrainingLoop
 from decision_minrnn.records import record_from_dict
-from decision_minrnn.runs import create_run
+from decision_minrnn.runs import FORMAT
 from decision_minrnn.tasks.base import Task, TokenBatch, token_loss
 from decision_minrnn.tasks.model import TokenModel, TokenModelConfig
 from decision_minrnn.tracking import read_metrics
@@ -118,7 +118,9 @@ def train_or_resume(folder: Path, task: Task, config: RunConfig, continuation: s
         if state:
             learner.restore(state)
         if not (folder / "config.json").exists():
-            create_run(folder, TaskRunInfo(task.name, config, model.config, versions()))
+            folder.mkdir(exist_ok=True)
+            info = TaskRunInfo(task.name, config, model.config, versions())
+            write_json(folder / "config.json", {"format": FORMAT, **asdict(info)})
         return _TaskTraining(folder, task, learner, continuation, console).run()
 
 
@@ -149,7 +151,7 @@ class _TaskTraining(TrainingLoop[Outcome]):
         """Measure the last weights."""
         with self.cut_by_signals():
             scalars = {**self.task.evaluate(self.model), **self.task.conclude(self.model, self.folder)}
-        speeds = [row["charts/updates_per_second"] for row in read_metrics(self.folder) if "losses/nats" in row]
+        speeds = [row["charts/updates_per_second"] for row in read_metrics(self.folder) if self.loss_tag in row]
         outcome = Outcome(
             encoder=self.config.encoder,
             encoder_options=self.config.encoder_options,

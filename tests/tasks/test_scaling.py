@@ -73,3 +73,10 @@ def test_what_cannot_be_measured() -> None:
         ScalingConfig(lengths=(1, 4))
     with pytest.raises(ConfigError, match="--repeats expects"):
         ScalingConfig(repeats=0)
+
+
+def test_a_width_that_does_not_fit_is_refused_before_the_first_measurement() -> None:
+    told: list[str] = []
+    with pytest.raises(ConfigError, match="divisor of the width 6"):
+        measure_scaling(ScalingConfig(("mingru", "transformer"), width=6), told.append)
+    assert told == []

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from decision_minrnn.cli.options import read_encoder
 from decision_minrnn.cli.paper.shared import (
-    check_figure,
+    check_outputs,
     conclude,
     plain_table,
     progress_console,
@@ -78,7 +78,7 @@ def _start(
     from decision_minrnn.tasks.model import TokenModel
     from decision_minrnn.tasks.training import model_config
 
-    check_figure(figure, csv)
+    check_outputs(json, figure, csv)
     console = progress_console(json)
     common = replace(settings, **PAPER) if full else settings
     task_of = _task_maker()
@@ -110,7 +110,7 @@ def _resume(resume: Path, figure: Path | None = None, csv: Path | None = None, j
     """
     from decision_minrnn.tasks.experiment import resume_experiment
 
-    check_figure(figure, csv)
+    check_outputs(json, figure, csv)
     console = progress_console(json)
     finished = resume_experiment(resume, COMMAND, TextConfig, _task_maker(), console)
     write_figure([_panel(resume, finished)], f"characters of {Path(finished[0].plan.config.file).name}", figure, csv)

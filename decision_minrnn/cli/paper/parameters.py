@@ -8,8 +8,7 @@ from dataclasses import asdict
 import tyro
 from rich.console import Console
 
-from decision_minrnn.cli.outputs import check_output
-from decision_minrnn.cli.paper.shared import plain_table
+from decision_minrnn.cli.paper.shared import check_outputs, plain_table
 from decision_minrnn.files import write_json
 
 
@@ -30,7 +29,7 @@ def _parameters(width: int = 64, expansions: tuple[int, ...] = (1, 2, 3, 4), jso
     """
     from decision_minrnn.tasks.parameters import count_parameters
 
-    check_output("--json", json)
+    check_outputs(json)
     rows = count_parameters(width, expansions)
     if json is not None:
         write_json(json, [asdict(row) for row in rows])

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from decision_minrnn.cli.options import read_encoder
 from decision_minrnn.cli.paper.shared import (
-    check_figure,
+    check_outputs,
     conclude,
     plain_table,
     progress_console,
@@ -83,7 +83,7 @@ def _start(
     from decision_minrnn.tasks.experiment import start_experiment
     from decision_minrnn.tasks.robustness import planned_runs
 
-    check_figure(figure, csv)
+    check_outputs(json, figure, csv)
     console = progress_console(json)
     values: dict[str, Sequence[float]] = {
         "forget_bias": vary_forget_bias,
@@ -107,7 +107,7 @@ def _resume(resume: Path, figure: Path | None = None, csv: Path | None = None, j
     """
     from decision_minrnn.tasks.experiment import resume_experiment
 
-    check_figure(figure, csv)
+    check_outputs(json, figure, csv)
     console = progress_console(json)
     finished = resume_experiment(resume, COMMAND, CopyingConfig, SelectiveCopying, console)
     _conclude(resume, finished, figure, csv, json, console)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import tyro
 from rich.table import Table
 
-from decision_minrnn.cli.paper.shared import check_figure, plain_table, progress_console, write_figure
+from decision_minrnn.cli.paper.shared import check_outputs, plain_table, progress_console, write_figure
 from decision_minrnn.files import write_json
 from decision_minrnn.tasks.scaling import ScalingConfig
 
@@ -46,7 +46,7 @@ def _scaling(
     from decision_minrnn.tasks.scaling import measure_scaling, slope
     from decision_minrnn.versions import versions
 
-    check_figure(figure, csv)
+    check_outputs(json, figure, csv)
     console = progress_console(json)
     costs = measure_scaling(config, lambda name: console.print(f"measuring {name}", highlight=False))
     by_encoder = {

@@ -11,7 +11,7 @@ import tyro
 from rich.table import Table
 
 from decision_minrnn.cli.options import read_encoder
-from decision_minrnn.cli.paper.shared import conclude, plain_table, progress_console, start_or_resume
+from decision_minrnn.cli.paper.shared import check_outputs, conclude, plain_table, progress_console, start_or_resume
 from decision_minrnn.config import OptionValue
 from decision_minrnn.tasks.copying import PAPER, CopyingConfig, SelectiveCopying
 
@@ -60,6 +60,7 @@ def _start(
     """
     from decision_minrnn.tasks.experiment import PlannedRun, spelled, start_experiment
 
+    check_outputs(json)
     console = progress_console(json)
     common = replace(settings, **PAPER) if full else settings
     runs: list[PlannedRun[CopyingConfig]] = []
@@ -81,6 +82,7 @@ def _resume(resume: Path, json: str | None = None) -> None:
     """
     from decision_minrnn.tasks.experiment import resume_experiment
 
+    check_outputs(json)
     console = progress_console(json)
     finished = resume_experiment(resume, COMMAND, CopyingConfig, SelectiveCopying, console)
     conclude(COMMAND, resume, finished, _table(finished), json, console)

@@ -30,7 +30,6 @@ def start_or_resume(
 
 def progress_console(json: str | None) -> Console:
     """Where progress goes: the standard output, unless that is for JSON."""
-    check_output("--json", json)
     return Console(stderr=json == "-")
 
 
@@ -55,8 +54,9 @@ def plain_table(*columns: str) -> Table:
     return table
 
 
-def check_figure(figure: Path | None, csv: Path | None) -> None:
-    """Refuse a figure or a table of its numbers that could not be written, before the work."""
+def check_outputs(json: str | None, figure: Path | None = None, csv: Path | None = None) -> None:
+    """Refuse files that could not be written, before the work."""
+    check_output("--json", json)
     check_output("--csv", csv)
     check_output("--figure", figure)
     if figure is not None:
