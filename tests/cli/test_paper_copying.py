@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +125,21 @@ def test_killed_between_checkpoints_and_on(
         main([*COMMAND, "--out", str(out)])
     assert main(["paper", "selective-copying", "--resume", str(out)]) == 0
     assert_same_experiment(out, whole)
+
+
+def test_a_process_that_is_killed_and_on(tmp_path: Path) -> None:
+    flags = "--encoders mingru --layers 1 --width 8 --updates 200 --log-every 10 --checkpoint-every 20 --threads 1"
+    words = ["paper", "selective-copying", *flags.split(), "--length", "8", "--data-tokens", "2"]
+    assert main([*words, "--out", str(tmp_path / "whole")]) == 0
+    out = tmp_path / "cut"
+    command = [sys.executable, "-m", "decision_minrnn", *words, "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while process.poll() is None and len(read_metrics(out / "mingru__layers-1__seed-0")) < 3:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert main(["paper", "selective-copying", "--resume", str(out)]) == 0
+    assert_same_experiment(out, tmp_path / "whole")
 
 
 @pytest.mark.parametrize(
