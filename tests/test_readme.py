@@ -74,7 +74,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_shown_flags_exist(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    command = words[: 2 if words[0] in ("data", "benchmark") else 1]
+    command = words[: 2 if words[0] in ("data", "benchmark", "paper") else 1]
     flags = [word for word in words if word.startswith("--")]
     with contextlib.suppress(SystemExit):
         main([*command, "--help", *(["--resume"] if "--resume" in flags else [])])
