@@ -89,3 +89,9 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
             if isinstance(row, dict) and "update" in row:
                 rows.append(row)
     return rows
+
+
+def is_evaluated(folder: Path, update: int) -> bool:
+    """Whether an evaluation after an update is written to a run's metrics."""
+    rows = [row for row in read_metrics(folder) if row["update"] == update]
+    return any(tag.startswith("eval/") for row in rows for tag in row)

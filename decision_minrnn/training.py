@@ -36,7 +36,7 @@ from decision_minrnn.runs import (
     read_run,
     run_folder,
 )
-from decision_minrnn.tracking import read_metrics
+from decision_minrnn.tracking import is_evaluated
 
 
 class Run:
@@ -214,8 +214,7 @@ def _is_evaluated(folder: Path, info: RunInfo) -> bool:
     """Whether nothing is left to do for a run whose last update is done."""
     if not info.train.evaluate:
         return True
-    rows = [row for row in read_metrics(folder) if row["update"] == info.train.updates]
-    return any(tag.startswith("eval/") for row in rows for tag in row) and (folder / "evaluation.json").exists()
+    return is_evaluated(folder, info.train.updates) and (folder / "evaluation.json").exists()
 
 
 def _check_evaluation(info: RunInfo, card: EnvCard | None) -> None:

@@ -15,14 +15,14 @@ from typing import Any, Generic, TypeVar
 
 from rich.console import Console
 
-from decision_minrnn.config import RunConfig
+from decision_minrnn.config import OptionValue, RunConfig
 from decision_minrnn.devices import torch_device
 from decision_minrnn.errors import CheckpointError, ConfigError
 from decision_minrnn.files import write_json
 from decision_minrnn.records import record_from_dict
 from decision_minrnn.tasks.base import Task
 from decision_minrnn.tasks.model import TokenModel
-from decision_minrnn.tasks.training import Outcome, model_config, train_or_resume
+from decision_minrnn.tasks.training import Outcome, label, model_config, train_or_resume
 from decision_minrnn.versions import versions
 
 FORMAT = 1
@@ -131,15 +131,19 @@ def resume_experiment(
             f"decision-minrnn paper {content.get('command')} --resume {folder}"
         )
     try:
-        runs = [
-            PlannedRun(**{**run, "config": record_from_dict(run["config"], config_type, str(path))})
-            for run in content["runs"]
-        ]
+        runs = [_planned_run(run, config_type, path) for run in content["runs"]]
     except (ConfigError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged, or was written by another version: {error}") from error
     if task_of(runs[0].config).digest() != content["data"]:
         raise CheckpointError(f"{folder} was trained on other data than there are now. Restore them, or start anew.")
     return _run_all(folder, command, runs, task_of, console)
+
+
+def _planned_run(content: dict[str, Any], config_type: type[Config], path: Path) -> PlannedRun[Config]:
+    """A run from an experiment.json, which may be someone else's: its name must not lead out of the folder."""
+    if Path(content["name"]).name != content["name"]:
+        raise ConfigError(f"'{content['name']}' is no name of a folder.")
+    return PlannedRun(**{**content, "config": record_from_dict(content["config"], config_type, str(path))})
 
 
 def _run_all(
@@ -173,6 +177,6 @@ def results(command: str, finished: Sequence[FinishedRun[Config]]) -> dict[str, 
     return {"command": command, "versions": versions(), "runs": rows}
 
 
-def spelled(name: str, options: Mapping[str, object]) -> str:
-    """An encoder with its options as on the command line, with - for what a folder's name should not have."""
-    return "-".join([name, *(f"{key}-{value}" for key, value in options.items())])
+def folder_name(encoder: str, options: Mapping[str, OptionValue]) -> str:
+    """An encoder with its options, without spaces."""
+    return label(encoder, options).replace(" ", "-").replace("=", "-")

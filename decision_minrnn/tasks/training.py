@@ -25,7 +25,7 @@ from decision_minrnn.records import record_from_dict
 from decision_minrnn.runs import FORMAT
 from decision_minrnn.tasks.base import Task, TokenBatch, token_loss
 from decision_minrnn.tasks.model import TokenModel, TokenModelConfig
-from decision_minrnn.tracking import read_metrics
+from decision_minrnn.tracking import is_evaluated, read_metrics
 from decision_minrnn.versions import versions
 
 
@@ -103,7 +103,7 @@ def train_or_resume(folder: Path, task: Task, config: RunConfig, continuation: s
 
     Raises as `training.train`.
     """
-    if _is_finished(folder, config):
+    if is_evaluated(folder, config.updates) and (folder / "evaluation.json").exists():
         return _read_outcome(folder)
     checkpoint = next(reversed(checkpoint_folders(folder)), None)
     state = load_training_state(checkpoint) if checkpoint else None
@@ -181,11 +181,6 @@ class _TaskTraining(TrainingLoop[Outcome]):
     def continuation(self) -> str:
         """The command that goes on with the experiment that the run belongs to."""
         return self.command
-
-
-def _is_finished(folder: Path, config: RunConfig) -> bool:
-    rows = [row for row in read_metrics(folder) if row["update"] == config.updates]
-    return any(tag.startswith("eval/") for row in rows for tag in row) and (folder / "evaluation.json").exists()
 
 
 def _read_outcome(folder: Path) -> Outcome:

@@ -173,6 +173,27 @@ def test_an_experiment_of_another_command(whole: Path, capsys: pytest.CaptureFix
     assert f"Continue with: decision-minrnn paper selective-copying --resume {whole}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content["runs"][0].update(name="../x"), "'../x' is no name of a folder"),
+        (lambda content: content["runs"][0]["config"].update(length="many"), "length: expected int, got 'many'"),
+        (lambda content: content["runs"][0].pop("config"), "is damaged, or was written by another version"),
+        (lambda content: content.update(format=0), "is not of format 1"),
+    ],
+)
+def test_a_damaged_experiment(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Any, message: str
+) -> None:
+    content = json.loads((whole / "experiment.json").read_text())
+    change(content)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "experiment.json").write_text(json.dumps(content))
+    assert main(["paper", "selective-copying", "--resume", str(tmp_path / "out")]) == 1
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "experiment.json"]
+
+
 def test_experiments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["paper"]) == 0
     assert "selective-copying" in capsys.readouterr().out

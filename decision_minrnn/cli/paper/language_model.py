@@ -74,7 +74,7 @@ def _start(
         json: Write the results to this file as well, or to standard output if "-".
     """
     from decision_minrnn.tasks.equal_size import matched_width
-    from decision_minrnn.tasks.experiment import PlannedRun, spelled, start_experiment
+    from decision_minrnn.tasks.experiment import PlannedRun, folder_name, start_experiment
     from decision_minrnn.tasks.model import TokenModel
     from decision_minrnn.tasks.training import model_config
 
@@ -93,7 +93,9 @@ def _start(
         if parameters is not None and equal_size:
             config = replace(config, width=matched_width(model_config(config, task), parameters))
         parameters = parameters or TokenModel(model_config(config, task)).parameter_count
-        runs.extend(PlannedRun(f"{spelled(name, options)}__seed-{seed}", replace(config, seed=seed)) for seed in seeds)
+        runs.extend(
+            PlannedRun(f"{folder_name(name, options)}__seed-{seed}", replace(config, seed=seed)) for seed in seeds
+        )
     folder, finished = start_experiment(COMMAND, runs, task_of, out=settings.out, console=console)
     write_figure([_panel(folder, finished)], f"characters of {Path(settings.file).name}", figure, csv)
     conclude(COMMAND, folder, finished, _table(finished), json, console)

@@ -58,7 +58,7 @@ def _start(
             place of these flags (days on a CPU).
         json: Write the results to this file as well, or to standard output if "-".
     """
-    from decision_minrnn.tasks.experiment import PlannedRun, spelled, start_experiment
+    from decision_minrnn.tasks.experiment import PlannedRun, folder_name, start_experiment
 
     check_outputs(json)
     console = progress_console(json)
@@ -68,7 +68,7 @@ def _start(
         for count in layers:
             for seed in seeds:
                 config = replace(common, encoder=name, encoder_options=options, layers=count, seed=seed)
-                runs.append(PlannedRun(f"{spelled(name, options)}__layers-{count}__seed-{seed}", config))
+                runs.append(PlannedRun(f"{folder_name(name, options)}__layers-{count}__seed-{seed}", config))
     folder, finished = start_experiment(COMMAND, runs, SelectiveCopying, out=settings.out, console=console)
     conclude(COMMAND, folder, finished, _table(finished), json, console)
 
