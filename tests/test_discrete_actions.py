@@ -19,7 +19,7 @@ from decision_minrnn.data.sampling import Sampler
 from decision_minrnn.doctor import examine
 from decision_minrnn.envs import Environments
 from decision_minrnn.errors import ConfigError, DataError
-from decision_minrnn.learner import Learner, build_model
+from decision_minrnn.learner import PolicyLearner, build_model
 from decision_minrnn.losses import choice_loss
 from decision_minrnn.policy import Policy
 from decision_minrnn.rollout import evaluate, rollout
@@ -218,8 +218,8 @@ def test_the_loss_falls_to_that_of_the_shares() -> None:
     """Random choices cannot be predicted better than by their entropy."""
     data = cartpole_data(60)
     config = train_config(Path("none"), updates=300, learning_rate=1e-2)
-    learner = Learner(build_model(config, data), data, config)
+    learner = PolicyLearner(build_model(config, data), data, config)
     assert np.mean([learner.learn().loss for _ in range(300)][-50:]) == pytest.approx(log(2), abs=0.05)
     copied = replace(data, actions=(data.observations[:, 2:3] > 0).astype(np.float32))
-    learner = Learner(build_model(config, copied), copied, config)
+    learner = PolicyLearner(build_model(config, copied), copied, config)
     assert np.mean([learner.learn().loss for _ in range(300)][-50:]) < 0.3
