@@ -39,6 +39,8 @@ class ModelConfig:
     layers: int = 3
     previous_action: bool = False
     """Merged tokens: whether a token holds the action before it."""
+    return_conditioning: bool = True
+    """Whether the model is shown the return-to-go, in whose place it sees zero otherwise."""
     return_scale: float = 1000.0
     """Returns-to-go are divided by this."""
     context: int | None = 64
@@ -145,6 +147,12 @@ class TrainConfig(RunConfig):
     previous_action: bool = False
     """With merged tokens, whether a token holds the action before it."""
 
+    return_conditioning: bool = True
+    """Whether the model is shown the return-to-go. Without, it is behaviour cloning, and targets change nothing."""
+
+    top_percent: float = 100.0
+    """Train on the episodes of highest return alone, as many as hold so many percent of the steps."""
+
     sampling: Sampling = "windows"
     """`windows`: every row of a batch starts anywhere and afresh (Decision Transformer's protocol). `streams`: it goes
     on where it was in the batch before, through packed episodes, with the state carried."""
@@ -172,6 +180,7 @@ class TrainConfig(RunConfig):
             require(self, name, getattr(self, name) in get_args(choices), " or ".join(get_args(choices)))
         is_steps = isinstance(self.context, int) and self.context >= 1
         require(self, "context", is_steps or self.context == "episode", "a number of steps or episode")
+        require(self, "top_percent", 0 < self.top_percent <= 100, "a percentage above 0")
         require(self, "targets", all(isfinite(target) for target in self.targets), "finite numbers")
 
 

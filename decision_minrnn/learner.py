@@ -93,6 +93,7 @@ def build_model(config: TrainConfig, data: Trajectories) -> DecisionModel:
             width=config.width,
             layers=config.layers,
             previous_action=config.previous_action,
+            return_conditioning=config.return_conditioning,
             return_scale=scale or max(1.0, float(np.abs(data.returns).max())),
             context=None if config.context == "episode" else config.context,
         ),

@@ -149,7 +149,8 @@ class DecisionModel(nn.Module):
         return step
 
     def _scaled(self, returns_to_go: Tensor, observations: Tensor) -> tuple[Tensor, Tensor]:
-        returns = (returns_to_go / self.config.return_scale)[..., None]
+        shown = returns_to_go if self.config.return_conditioning else torch.zeros_like(returns_to_go)
+        returns = (shown / self.config.return_scale)[..., None]
         return returns, (observations - self.observation_mean) / self.observation_std
 
     def _merged(self, returns: Tensor, observations: Tensor, previous_actions: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def train(config: TrainConfig, data: Trajectories | None = None, *, console: Con
         TrainingInterrupted: SIGINT or SIGTERM came; the run is saved and can be resumed.
     """
     console = console or Console(quiet=True)
-    data = _load(config, console) if data is None else data
+    data = _best(_load(config, console) if data is None else data, config)
     device = torch_device(config.device)
     with seeded(config.seed, device, config.threads):
         learner = PolicyLearner(build_model(config, data).to(device), data, config)
@@ -101,7 +101,7 @@ def resume(
     if state and state.update == info.train.updates and _is_evaluated(folder, info):
         console.print(f"{folder} is finished.", markup=False, highlight=False, soft_wrap=True)
         return Run(folder, read_evaluation(folder) if info.train.evaluate else None)
-    data = _load(_with_env(folder, info.train, env), console) if data is None else data
+    data = _best(_load(_with_env(folder, info.train, env), console) if data is None else data, info.train)
     if dataset_digest(data) != info.dataset_sha256:
         raise CheckpointError(
             f"{folder} was trained on other data: {info.dataset}. The dataset is now: {data.source}. "
@@ -198,6 +198,11 @@ def _load(config: TrainConfig, console: Console) -> Trajectories:
         return load_dataset(
             config.dataset, env=config.env, keep_unfinished=config.unfinished_episode, on_download=display.show
         )
+
+
+def _best(data: Trajectories, config: TrainConfig) -> Trajectories:
+    """What a run is to learn from."""
+    return data if config.top_percent == 100 else data.best(config.top_percent)
 
 
 def _with_env(folder: Path, config: TrainConfig, env: str | None) -> TrainConfig:

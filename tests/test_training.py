@@ -24,7 +24,7 @@ from decision_minrnn.data import load_dataset
 from decision_minrnn.errors import CheckpointError, ConfigError, DataError, TrainingError, UnknownNameError
 from decision_minrnn.interruption import TrainingInterrupted
 from decision_minrnn.learner import Learner, Step
-from decision_minrnn.runs import read_evaluation
+from decision_minrnn.runs import read_evaluation, read_run
 from decision_minrnn.tracking import read_metrics
 from decision_minrnn.training import resume, train
 
@@ -464,3 +464,18 @@ def test_a_disk_that_is_full_when_metrics_are_written(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Tracker, "scalars", full)
     with pytest.raises(TrainingError, match=r"cannot write to .*No space left on device.*--resume"):
         train(train_config(tmp_path / "run"), DATA)
+
+
+def test_behaviour_cloning_sees_no_return_and_trains_on_the_best_alone(tmp_path: Path) -> None:
+    settings = {"encoder": "mlp", "return_conditioning": False, "top_percent": 40.0, "targets": (1.0, 1000.0)}
+    run = train(train_config(tmp_path / "run", **settings), DATA)
+    assert run.evaluation is not None
+    low, high = run.evaluation.targets
+    assert low.returns == high.returns, "the target changes nothing"
+    assert "of which the best 40 %" in read_run(tmp_path / "run").dataset
+    resume(tmp_path / "run", DATA)
+    conditioned = train(train_config(tmp_path / "other", encoder="mlp", targets=(1.0, 1000.0)), DATA)
+    assert conditioned.evaluation is not None
+    assert conditioned.evaluation.targets[0].returns != conditioned.evaluation.targets[1].returns
+    with pytest.raises(ConfigError, match="--top-percent expects a percentage above 0, got 0"):
+        train_config(tmp_path / "x", top_percent=0.0)

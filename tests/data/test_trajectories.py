@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from tiny import trajectories
 
 from decision_minrnn.data import Trajectories
 
@@ -53,3 +54,18 @@ def test_statistics_by_hand() -> None:
     data = small()
     np.testing.assert_allclose(data.statistics.mean, [5, 6])
     np.testing.assert_allclose(data.statistics.std, np.full(2, np.sqrt(35 / 3)), rtol=1e-6)
+
+
+def test_the_best_episodes_by_hand() -> None:
+    # returns 6, 4, 5 over 3, 1 and 2 steps
+    rewards = np.array([1, 2, 3, 4, 2, 3], np.float32)
+    data = trajectories((3, 1, 2), rewards=rewards, final_observations=np.arange(6, dtype=np.float32).reshape(3, 2))
+    for percent, episodes in ((100, [0, 1, 2]), (99, [0, 2]), (84, [0, 2]), (83, [0]), (50, [0]), (1, [0])):
+        best = data.best(percent)
+        assert best.returns.tolist() == data.returns[episodes].tolist(), percent
+        assert best.lengths.tolist() == data.lengths[episodes].tolist()
+        np.testing.assert_array_equal(best.final_observations, data.final_observations[episodes])
+        np.testing.assert_array_equal(
+            best.episode(len(episodes) - 1).observations, data.episode(episodes[-1]).observations
+        )
+    assert data.best(50).source.endswith("of which the best 50 %, 3 steps in 1 episodes")
