@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import tyro
-from rich.console import Console
 
+from decision_minrnn.cli.console import wide_console
 from decision_minrnn.cli.paper.shared import check_outputs, plain_table
 from decision_minrnn.files import write_json
 
@@ -48,4 +48,4 @@ def _parameters(width: int = 64, expansions: tuple[int, ...] = (1, 2, 3, 4), jso
             f"{row.counterpart_layer:,}",
         )
     table.caption = f"width {width}; whole: with biases, initial state and the map back to the width"
-    Console().print(table)
+    wide_console().print(table)

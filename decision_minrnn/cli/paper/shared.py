@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
+from decision_minrnn.cli.console import wide_console
 from decision_minrnn.cli.options import options_registry
 from decision_minrnn.cli.outputs import check_output
 from decision_minrnn.files import write_json, write_text_atomically
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from decision_minrnn.figures.curves import Panel
     from decision_minrnn.tasks.experiment import FinishedRun
 
@@ -30,7 +32,7 @@ def start_or_resume(
 
 def progress_console(json: str | None) -> Console:
     """Where progress goes: the standard output, unless that is for JSON."""
-    return Console(stderr=json == "-")
+    return wide_console(stderr=json == "-")
 
 
 def conclude(
