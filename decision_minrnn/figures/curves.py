@@ -41,6 +41,7 @@ class Panel:
     x_logarithmic: bool = False
     y_logarithmic: bool = False
     markers: bool = True
+    """Whether the points are marked, and are the ticks of the axis below: for few of them."""
 
 
 def draw_panels(panels: Sequence[Panel], title: str, height: float = 2.0) -> Figure:
@@ -59,6 +60,7 @@ def draw_panels(panels: Sequence[Panel], title: str, height: float = 2.0) -> Fig
             looks.update(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
             if panel.x_logarithmic:
                 axes.set_xscale("log")
+            if panel.markers:
                 places = sorted({x for curve in panel.curves for x in curve.x})
                 axes.set_xticks(places, [f"{x:g}" for x in places])
                 axes.minorticks_off()
