@@ -11,7 +11,6 @@ from torch.testing import assert_close
 
 from decision_minrnn.encoders.mingru import MinGRU
 from decision_minrnn.encoders.minlstm import MinLSTM
-from decision_minrnn.ops import gated
 from decision_minrnn.ops.gated import gated_scan
 
 LAYERS = (MinGRU, MinLSTM)
@@ -90,15 +89,6 @@ def test_values_and_gradients_are_those_of_the_paper(layer: type[MinGRU | MinLST
 def test_gradcheck(layer: type[MinGRU | MinLSTM]) -> None:
     case = [x.requires_grad_() for x in inputs(layer, time=4)]
     assert torch.autograd.gradcheck(lambda *x: gated_scan(*x, marks(4), layer.gate), case)
-
-
-@pytest.mark.parametrize("numbers", [1, 2 * TIME * SIZE])
-@every_layer
-def test_the_size_of_the_pieces_does_not_matter(
-    layer: type[MinGRU | MinLSTM], numbers: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gated, "CACHED_NUMBERS", numbers)
-    assert_same(layer, inputs(layer), marks())
 
 
 @every_layer
