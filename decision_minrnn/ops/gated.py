@@ -75,17 +75,16 @@ class _GatedScan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         opened, values, write, h, state, initial, reset = ctx.saved_tensors
-        kept, total, marks = 1 - write, torch.empty_like(h), _marks(reset)
+        kept, total, marks = 1 - write, gradient.clone(memory_format=torch.contiguous_format), _marks(reset)
         of_state, of_initial = torch.zeros_like(state), torch.zeros_like(initial)
         # G at the state, then at each step
-        totals, own, keeps = [of_state, *total.unbind(1)], [of_state, *gradient.unbind(1)], kept.unbind(1)
-        totals[-1].copy_(own[-1])
+        totals, keeps = [of_state, *total.unbind(1)], kept.unbind(1)
         for t in range(h.shape[1] - 1, -1, -1):
             keep = keeps[t]
             if t in marks:
                 of_initial.addcmul_(keep.masked_fill(~marks[t], 0.0), totals[t + 1])
                 keep = keep.masked_fill(marks[t], 0.0)
-            torch.addcmul(own[t], keep, totals[t + 1], out=totals[t])
+            totals[t].addcmul_(keep, totals[t + 1])
 
         change = torch.empty_like(h)
         torch.sub(values[:, 0], state, out=change[:, 0])
