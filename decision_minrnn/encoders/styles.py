@@ -10,6 +10,7 @@ combine: `mamba` is S6 in Mamba's gates, `h3` S4D in H3's; `--encoder-options st
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 
 from jaxtyping import Bool, Float
@@ -37,17 +38,17 @@ class Gated(Encoder):
         self.layer = layer
         self.project_out = nn.Linear(size, width)
 
+    @abstractmethod
     def before(self, projected: Tensor) -> tuple[Tensor, Tensor]:
         """What enters the convolution, and what is kept for the gates."""
-        raise NotImplementedError
 
+    @abstractmethod
     def between(self, shifted: Tensor, kept: Tensor) -> Tensor:
         """What enters the layer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def after(self, y: Tensor, kept: Tensor) -> Tensor:
         """What leaves through the last projection."""
-        raise NotImplementedError
 
     def initial_state(self, batch_size: int) -> State:
         """The convolution's, then the layer's."""
