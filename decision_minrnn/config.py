@@ -161,6 +161,9 @@ class TrainConfig(RunConfig):
     """Steps in a row of a batch, or `episode`: streams with as many as the longest episode has. Gradients do not reach
     further back."""
 
+    accumulate: int = 1
+    """Parts that a batch is gone through in, one after another, before one descent: less memory for the same update."""
+
     out: str | None = field(default=None, kw_only=True)
     """Run folder to write; by default runs/DATASET__ENCODER__SEED__TIME."""
 
@@ -176,6 +179,8 @@ class TrainConfig(RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, "episodes", self.episodes >= 1, "a whole number of at least 1")
+        divides = self.accumulate >= 1 and self.batch_size % self.accumulate == 0
+        require(self, "accumulate", divides, f"a divisor of the batch size {self.batch_size}")
         for name, choices in (("tokens", Tokens), ("sampling", Sampling)):
             require(self, name, getattr(self, name) in get_args(choices), " or ".join(get_args(choices)))
         is_steps = isinstance(self.context, int) and self.context >= 1

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -20,7 +21,8 @@ from decision_minrnn.checkpoint import TrainingState
 from decision_minrnn.config import ModelConfig, RunConfig, TrainConfig
 from decision_minrnn.data.sampling import Sampler
 from decision_minrnn.data.trajectories import Trajectories
-from decision_minrnn.errors import CheckpointError
+from decision_minrnn.distributed import Ranks, unsynchronised
+from decision_minrnn.errors import CheckpointError, ConfigError
 from decision_minrnn.losses import action_loss, choice_loss
 from decision_minrnn.model import DecisionModel
 from decision_minrnn.optimization import (
@@ -104,12 +106,20 @@ def build_model(config: TrainConfig, data: Trajectories) -> DecisionModel:
 class Learner(ABC, Generic[AnyBatch]):
     """A model in training. The random generators that it draws from, beside its sampler's own, are torch's."""
 
-    def __init__(self, model: nn.Module, sampler: BatchSampler[AnyBatch], config: RunConfig) -> None:
-        self.model, self.sampler, self.config = model, sampler, config
+    partly_used = False
+    """Whether there may be parameters that have no part in an update."""
+
+    def __init__(
+        self, model: nn.Module, sampler: BatchSampler[AnyBatch], config: RunConfig, ranks: Ranks | None = None
+    ) -> None:
+        self.model, self.sampler, self.config, self.ranks = model, sampler, config, ranks or Ranks()
         self.device = next(model.parameters()).device
+        self.called = self.ranks.parallel(model, self.partly_used)
+        """The model as `predict` calls it."""
         self.optimizer = build_optimizer(model, config)
         self.update = 0
         """Updates done."""
+        self._seed_rank()
 
     @abstractmethod
     def predict(self, batch: AnyBatch) -> Tensor:
@@ -119,6 +129,10 @@ class Learner(ABC, Generic[AnyBatch]):
     def loss(self, predicted: Tensor, batch: AnyBatch) -> Tensor:
         """What is to become small."""
 
+    def parts(self, batch: AnyBatch) -> Sequence[tuple[AnyBatch, float]]:
+        """What is gone through at a time, and its weight in the loss of the whole batch, of all ranks."""
+        return [(batch, 1.0)]
+
     def learn(self) -> Step:
         """Sample, predict, descend: one update. Raises `NotFiniteError` in its place."""
         self.model.train()
@@ -126,21 +140,30 @@ class Learner(ABC, Generic[AnyBatch]):
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         batch = self.sampler.sample().to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            predicted = self.predict(batch)
-        loss = self.loss(predicted, batch)
+        *others, last = self.parts(batch)
         self.optimizer.zero_grad()
-        loss.backward()
+        with unsynchronised(self.called):
+            losses = [self._descend(*part) for part in others]
+        losses.append(self._descend(*last))
         norm = clip_gradient(self.optimizer, self.config.gradient_clip)
-        step = Step(loss.item(), norm.item(), rate)
+        step = Step(self.ranks.total(sum(losses[1:], losses[0])).item(), norm.item(), rate)
         if not (math.isfinite(step.loss) and math.isfinite(step.gradient_norm)):
             raise NotFiniteError(step, batch)
         self.optimizer.step()
         self.update += 1
         return step
 
+    def _descend(self, batch: AnyBatch, weight: float) -> Tensor:
+        """Add to the gradient that of a part of a batch; gives what it adds to the loss."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            predicted = self.predict(batch)
+        loss = self.loss(predicted, batch) * weight
+        # of the gradients of all ranks, each gets the mean
+        (loss * self.ranks.count).backward()
+        return loss.detach()
+
     def state(self) -> TrainingState:
-        """What training goes on from, beside the weights."""
+        """What training goes on from, beside the weights. Collective, as `Ranks` says."""
         return TrainingState(self.update, self.tensors(), self.sampler.state())
 
     def restore(self, state: TrainingState) -> None:
@@ -148,6 +171,7 @@ class Learner(ABC, Generic[AnyBatch]):
 
         Raises `CheckpointError` for a state of another model or version.
         """
+        self.update = state.update
         try:
             self.sampler.restore(state.sampler)
             self.restore_tensors(state.tensors)
@@ -155,22 +179,37 @@ class Learner(ABC, Generic[AnyBatch]):
             raise CheckpointError(
                 f"the training state of update {state.update} does not fit this model and version: {error}."
             ) from error
-        self.update = state.update
 
     def tensors(self) -> dict[str, Tensor]:
         """The optimiser's moments and the generators' states."""
         tensors = optimizer_tensors(self.model, self.optimizer)
-        tensors["generator/cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["generator/cuda"] = torch.cuda.get_rng_state(self.device)
+        for kind, state in self._generator_states().items():
+            states = self.ranks.joined(state[None].to(self.device)).cpu()
+            tensors |= {_generator_name(kind, rank): state for rank, state in enumerate(states)}
         return tensors
 
+    def _generator_states(self) -> dict[str, Tensor]:
+        states = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self.device)
+        return states
+
+    def _seed_rank(self) -> None:
+        """Give every rank random numbers of its own; those of the first are what one alone would draw."""
+        if not self.ranks.is_first:
+            key = (self.config.seed, self.ranks.rank, self.update)
+            torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1))
+
     def restore_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """The inverse of `tensors`."""
+        """The inverse of `tensors`; a rank that was not there when they were saved draws anew."""
         restore_optimizer(self.model, self.optimizer, tensors)
-        torch.set_rng_state(tensors["generator/cpu"])
-        if self.device.type == "cuda" and "generator/cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["generator/cuda"], self.device)
+        cpu, cuda = (_generator_name(kind, self.ranks.rank) for kind in ("cpu", "cuda"))
+        if cpu in tensors:
+            torch.set_rng_state(tensors[cpu])
+        else:
+            self._seed_rank()
+        if self.device.type == "cuda" and cuda in tensors:
+            torch.cuda.set_rng_state(tensors[cuda], self.device)
 
 
 class PolicyLearner(Learner[Batch]):
@@ -179,22 +218,46 @@ class PolicyLearner(Learner[Batch]):
     model: DecisionModel
     sampler: Sampler
 
-    def __init__(self, model: DecisionModel, data: Trajectories, config: TrainConfig) -> None:
-        if config.context == "episode":
-            sampler = Sampler(data, config.batch_size, int(data.lengths.max()), config.seed, "streams")
-        else:
-            sampler = Sampler(data, config.batch_size, config.context, config.seed, config.sampling)
-        super().__init__(model, sampler, config)
-        self.carried: State | None = None
-        """What the streams carry from batch to batch."""
+    config: TrainConfig
+
+    def __init__(
+        self, model: DecisionModel, data: Trajectories, config: TrainConfig, ranks: Ranks | None = None
+    ) -> None:
+        """Raises `ConfigError` for a batch that cannot be divided among the ranks."""
+        ranks = ranks or Ranks()
+        if config.batch_size % (ranks.count * config.accumulate):
+            raise ConfigError(
+                f"--batch-size expects a multiple of the {ranks.count} ranks times --accumulate {config.accumulate}, "
+                f"got {config.batch_size}."
+            )
+        context, sampling = config.context, config.sampling
+        if context == "episode":
+            context, sampling = int(data.lengths.max()), "streams"
+        # initial states have no part in a batch in which no episode starts
+        self.partly_used = sampling == "streams"
+        rows = ranks.share(config.batch_size)
+        sampler = Sampler(data, config.batch_size, context, config.seed, sampling, rows)
+        super().__init__(model, sampler, config, ranks)
+        self.carried: deque[State | None] = deque([None] * config.accumulate)
+        """What the streams carry from batch to batch: a state for each part, the one that is next first."""
+
+    def parts(self, batch: Batch) -> Sequence[tuple[Batch, float]]:
+        """As many as `accumulate`, each with its share of the steps that are not padding."""
+        count = self.config.accumulate
+        if count == self.ranks.count == 1:
+            return [(batch, 1.0)]
+        fields = [[None] * count if field is None else field.chunk(count) for field in batch]
+        parts = [Batch._make(part) for part in zip(*fields, strict=True)]
+        return [(part, part.mask.sum().item() / self.sampler.valid_steps) for part in parts]
 
     def predict(self, batch: Batch) -> Tensor:
         """The actions; streams go on from the state of the batch before."""
-        predicted, state = self.model(
-            batch.returns_to_go, batch.observations, batch.previous_actions, self.carried, batch.reset
+        before = self.carried.popleft()
+        predicted, state = self.called(
+            batch.returns_to_go, batch.observations, batch.previous_actions, before, batch.reset
         )
-        if self.sampler.sampling == "streams":
-            self.carried = tuple(tensor.detach() for tensor in state)
+        streams = self.sampler.sampling == "streams"
+        self.carried.append(tuple(tensor.detach() for tensor in state) if streams else None)
         return predicted
 
     def loss(self, predicted: Tensor, batch: Batch) -> Tensor:
@@ -203,12 +266,21 @@ class PolicyLearner(Learner[Batch]):
         return loss(predicted, batch.actions, batch.mask)
 
     def tensors(self) -> dict[str, Tensor]:
-        """As of any learner, and the carried state."""
-        return super().tensors() | {f"carried/{index}": tensor for index, tensor in enumerate(self.carried or ())}
+        """As of any learner, and the carried state, of the rows of all ranks."""
+        states = zip(*(state for state in self.carried if state is not None), strict=True)
+        carried = {f"carried/{index}": self.ranks.joined(torch.cat(parts)) for index, parts in enumerate(states)}
+        return super().tensors() | carried
 
     def restore_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """The inverse of `tensors`."""
         super().restore_tensors(tensors)
         if self.sampler.sampling == "streams":
             count = len(self.model.initial_state(1))
-            self.carried = tuple(tensors[f"carried/{index}"].to(self.device) for index in range(count))
+            rows = self.ranks.share(self.config.batch_size)
+            carried = [tensors[f"carried/{index}"][rows].to(self.device) for index in range(count)]
+            self.carried = deque(zip(*(tensor.chunk(self.config.accumulate) for tensor in carried), strict=True))
+
+
+def _generator_name(kind: str, rank: int) -> str:
+    """Under which a rank's generator is saved."""
+    return f"generator/{kind}" if rank == 0 else f"generator/{kind}/{rank}"

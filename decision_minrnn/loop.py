@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import numpy as np
 import safetensors.torch
@@ -23,18 +22,22 @@ from decision_minrnn.errors import TrainingError
 from decision_minrnn.interruption import Interruption, StopRequested, TrainingInterrupted
 from decision_minrnn.learner import Learner, NotFiniteError, Step
 from decision_minrnn.progress import Progress
-from decision_minrnn.tracking import Tracker
+from decision_minrnn.tracking import NoTracker, Tracker
 
 Result = TypeVar("Result")
 
 
 class TrainingLoop(ABC, Generic[Result]):
-    """One run, from its first or a later update to its end."""
+    """One run, from its first or a later update to its end.
+
+    Where several ranks train it, all go through the same updates; the first alone writes, measures and shows.
+    """
 
     loss_tag = "losses/action"
 
     def __init__(self, folder: Path, config: RunConfig, learner: Learner, console: Console) -> None:
-        self.folder, self.config, self.learner, self.console = folder, config, learner, console
+        self.folder, self.config, self.learner, self.ranks = folder, config, learner, learner.ranks
+        self.console = console if self.ranks.is_first else Console(quiet=True)
         self.interruption = Interruption()
         self.steps: list[Step] = []
         """Since the last line of metrics."""
@@ -47,11 +50,14 @@ class TrainingLoop(ABC, Generic[Result]):
 
     @abstractmethod
     def evaluate_and_record(self) -> None:
-        """Measure the present weights between two updates, and write the result down."""
+        """Measure the present weights between two updates, and write the result down. Of the first rank alone."""
 
     @abstractmethod
     def finish(self) -> Result:
-        """Measure the last weights. The line of metrics comes last: where it stands, the rest was written."""
+        """Measure the last weights, and write the result down. Of the first rank alone.
+
+        The line of metrics comes last: where it stands, the rest was written.
+        """
 
     @abstractmethod
     def continuation(self) -> str:
@@ -66,7 +72,7 @@ class TrainingLoop(ABC, Generic[Result]):
         """Train to the end and evaluate."""
         try:
             with self.interruption, Progress(self.console) as self.progress:
-                self.tracker = Tracker(self.folder, self.update)
+                self.tracker = Tracker(self.folder, self.update) if self.ranks.is_first else NoTracker()
                 try:
                     self.announce()
                     if not self.update:
@@ -74,7 +80,7 @@ class TrainingLoop(ABC, Generic[Result]):
                         self.tracker.text("configuration", "\n".join(["| setting | value |", "|---|---|", *rows]))
                     with self.progress.updates(self.config.updates, self.update) as self.bar:
                         self.train()
-                    return self.finish()
+                    return self.by_first(self.finish)
                 finally:
                     self.tracker.close()
         except OSError as error:
@@ -92,14 +98,14 @@ class TrainingLoop(ABC, Generic[Result]):
         config = self.config
         while self.update < config.updates:
             if self.is_evaluation_due():
-                self.evaluate_and_record()
+                self.by_first(self.evaluate_and_record)
             try:
                 self.steps.append(self.learner.learn())
             except NotFiniteError as error:
                 self.fail(error)
             last = self.update == config.updates
             # asked once: a signal that comes from here on is noticed after the next update
-            stopping = self.interruption.signal_number is not None and not last
+            stopping = self.is_stopped() and not last
             if stopping or last or self.update % config.checkpoint_every == 0:
                 self.save()
             elif self.update % config.log_every == 0:
@@ -110,18 +116,34 @@ class TrainingLoop(ABC, Generic[Result]):
     def is_evaluation_due(self) -> bool:
         """Whether the weights are to be evaluated before training goes on; a resumed run may have done so before."""
         every = self.config.evaluate_every
-        return every > 0 and self.update > 0 and self.update % every == 0 and self.update not in self.tracker.evaluated
+        due = every > 0 and self.update > 0 and self.update % every == 0
+        return due and self.ranks.at_first(lambda: self.update not in self.tracker.evaluated)
 
-    @contextmanager
-    def cut_by_signals(self) -> Iterator[None]:
-        """Work that a signal ends at once, with the run saved: an evaluation, which loses nothing by it."""
-        try:
-            with self.interruption.at_once():
-                yield
-        except StopRequested:
+    def is_stopped(self) -> bool:
+        """Whether a signal has come, to any rank."""
+        number = self.ranks.largest(self.interruption.signal_number or 0, self.learner.device)
+        self.interruption.signal_number = number or None
+        return number > 0
+
+    def by_first(self, work: Callable[[], Any]) -> Any:
+        """What the first rank works out while the others wait.
+
+        Under `interruption.at_once` a signal ends it right away, with the run saved: an evaluation loses nothing by it.
+        """
+
+        def work_or_stop() -> tuple[bool, Any]:
+            try:
+                return False, work()
+            except StopRequested:
+                return True, None
+
+        stopped, result = self.ranks.at_first(work_or_stop)
+        if stopped:
+            self.is_stopped()
             self.save()
             self.stop()
         self.logged_time = time.perf_counter()
+        return result
 
     def enter_result(self, scalars: Mapping[str, float]) -> None:
         """Enter the run into TensorBoard's table of hyperparameters, beside what it came to."""
@@ -147,13 +169,9 @@ class TrainingLoop(ABC, Generic[Result]):
         self.log()
         self.tracker.flush()
         if self.saved_at != self.update:
-            save_checkpoint(
-                self.folder,
-                self.learner.model,
-                self.learner.state(),
-                self.config.keep_checkpoints,
-                self.continuation(),
-            )
+            state, keep = self.learner.state(), self.config.keep_checkpoints
+            if self.ranks.is_first:
+                save_checkpoint(self.folder, self.learner.model, state, keep, self.continuation())
             self.saved_at = self.update
 
     def stop(self) -> NoReturn:
@@ -167,7 +185,8 @@ class TrainingLoop(ABC, Generic[Result]):
 
     def fail(self, error: NotFiniteError) -> NoReturn:
         """Keep the weights and the batch that gave a loss or gradient that is not finite, and end."""
-        folder = self.folder / f"not-finite-{self.update + 1:07d}"
+        rank = "" if self.ranks.is_first else f"-rank-{self.ranks.rank}"
+        folder = self.folder / f"not-finite-{self.update + 1:07d}{rank}"
         folder.mkdir(exist_ok=True)
         batch = {name: value for name, value in error.batch._asdict().items() if value is not None}
         for name, tensors in (("batch", batch), ("model", self.learner.model.state_dict())):

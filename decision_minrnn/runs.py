@@ -96,8 +96,8 @@ def run_folder(config: TrainConfig, data: Trajectories) -> Path:
     return Path("runs") / f"{data.name}__{config.encoder}__{config.seed}__{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def create_run(folder: Path, info: RunInfo) -> None:
-    """Make the folder and write `config.json`; refuses a folder that is in use."""
+def create_run(folder: Path, info: RunInfo) -> Path:
+    """Make the folder and write `config.json`; refuses a folder that is in use. Returns the folder."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "holds a run already" if (folder / "config.json").exists() else "exists and is not an empty folder"
         raise ConfigError(f"the output folder {folder} {what}. Choose another with --out, or continue with --resume.")
@@ -106,6 +106,7 @@ def create_run(folder: Path, info: RunInfo) -> None:
         write_json(folder / "config.json", {"format": FORMAT, **asdict(info)})
     except OSError as error:
         raise ConfigError(f"cannot write the run folder {folder}: {error.strerror}.") from error
+    return folder
 
 
 def read_run(folder: Path) -> RunInfo:

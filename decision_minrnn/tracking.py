@@ -78,6 +78,28 @@ class Tracker:
                 self._writer.add_scalar(tag, math.nan if value is None else value, update)
 
 
+class NoTracker(Tracker):
+    """Writes nothing: for the ranks that leave it to the first."""
+
+    def __init__(self) -> None:
+        self.evaluated = set()
+
+    def scalars(self, update: int, values: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def text(self, tag: str, text: str) -> None:
+        """Nothing."""
+
+    def hparams(self, settings: Mapping[str, Any], results: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def flush(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """The lines of a run's `metrics.jsonl`, as far as it is written; a line that a crash cut short is left out."""
     path = folder / "metrics.jsonl"

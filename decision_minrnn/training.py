@@ -17,7 +17,8 @@ from decision_minrnn.cards import EnvCard, is_card_path
 from decision_minrnn.checkpoint import checkpoint_folders, load_model, load_training_state
 from decision_minrnn.config import TrainConfig
 from decision_minrnn.data import Trajectories, load_dataset
-from decision_minrnn.devices import seeded, torch_device
+from decision_minrnn.devices import seeded
+from decision_minrnn.distributed import join_ranks
 from decision_minrnn.envs import Environments
 from decision_minrnn.errors import CheckpointError, ConfigError
 from decision_minrnn.files import write_json
@@ -56,6 +57,8 @@ class Run:
 def train(config: TrainConfig, data: Trajectories | None = None, *, console: Console | None = None) -> Run:
     """Train a policy as configured, evaluate it, and write a run folder.
 
+    Started by `torchrun`, its processes train one policy together, and each gives the same run.
+
     Args:
         config: every setting.
         data: what to train on; by default `config.dataset` is loaded.
@@ -68,13 +71,11 @@ def train(config: TrainConfig, data: Trajectories | None = None, *, console: Con
     """
     console = console or Console(quiet=True)
     data = _best(_load(config, console) if data is None else data, config)
-    device = torch_device(config.device)
-    with seeded(config.seed, device, config.threads):
-        learner = PolicyLearner(build_model(config, data).to(device), data, config)
+    with join_ranks(config.device) as (ranks, device), seeded(config.seed, device, config.threads):
+        learner = PolicyLearner(build_model(config, data).to(device), data, config, ranks)
         info = new_info(config, learner.model.config, data)
         _check_evaluation(info, data.env)
-        folder = run_folder(config, data)
-        create_run(folder, info)
+        folder = ranks.at_first(lambda: create_run(run_folder(config, data), info))
         return _Training(folder, info, learner, console).run()
 
 
@@ -108,10 +109,9 @@ def resume(
             "Restore the dataset, or train anew."
         )
     _check_evaluation(info, data.env)
-    device = torch_device(info.train.device)
-    with seeded(info.train.seed, device, info.train.threads):
+    with join_ranks(info.train.device) as (ranks, device), seeded(info.train.seed, device, info.train.threads):
         model = load_model(checkpoint) if checkpoint else build_model(info.train, data)
-        learner = PolicyLearner(model.to(device), data, info.train)
+        learner = PolicyLearner(model.to(device), data, info.train, ranks)
         if state:
             learner.restore(state)
         return _Training(folder, info, learner, console).run()
@@ -164,7 +164,7 @@ class _Training(TrainingLoop[Run]):
         """Roll the present weights out."""
         task, config = self.info.task, self.config
         assert task.env_id is not None
-        with self.cut_by_signals(), self.progress.episodes(len(task.targets) * config.episodes) as bar:
+        with self.interruption.at_once(), self.progress.episodes(len(task.targets) * config.episodes) as bar:
             return evaluate(
                 Policy(self.policy_learner.model),
                 task.env_id,

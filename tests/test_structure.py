@@ -30,7 +30,7 @@ FLOORS = (
     ("records",),
     ("cards", "config", "devices", "interruption", "losses", "ops"),
     ("optimization", "registration", "scores"),
-    ("data", "encoders"),
+    ("data", "distributed", "encoders"),
     ("envs", "model"),
     ("checkpoint", "doctor", "figures", "policy", "progress", "tracking"),
     ("learner", "rounding"),

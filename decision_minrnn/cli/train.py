@@ -47,7 +47,7 @@ def _train(config: tyro.conf.OmitArgPrefixes[tyro.conf.PositionalRequiredArgs[Tr
     """
     from decision_minrnn.training import train
 
-    console = Console()
+    console = _console()
     _conclude(train(config, console=console), console)
 
 
@@ -60,8 +60,15 @@ def _resume(resume: str, env: str | None = None) -> None:
     """
     from decision_minrnn.training import resume as resume_run
 
-    console = Console()
+    console = _console()
     _conclude(resume_run(resume, env=env, console=console), console)
+
+
+def _console() -> Console:
+    """Where to show progress: of the processes that torchrun starts, the first alone does."""
+    from decision_minrnn.distributed import is_first_rank
+
+    return Console(quiet=not is_first_rank())
 
 
 def _conclude(run: Any, console: Console) -> None:

@@ -26,20 +26,32 @@ from decision_minrnn.types import Batch
 class Sampler:
     """An endless source of batches; the same seed gives the same batches."""
 
-    def __init__(self, data: Trajectories, batch_size: int, context: int, seed: int, sampling: Sampling) -> None:
-        """A batch has `batch_size` rows of `context` steps."""
+    valid_steps: int
+    """In all rows of the last batch."""
+
+    def __init__(
+        self,
+        data: Trajectories,
+        batch_size: int,
+        context: int,
+        seed: int,
+        sampling: Sampling,
+        rows: slice = slice(None),
+    ) -> None:
+        """A batch has `batch_size` rows of `context` steps, of which only `rows` are read and returned."""
         self.data = data
         self.context = context
         self.sampling = sampling
         self.generator = np.random.default_rng(seed)
         self._batch_size = batch_size
+        self._rows = rows
         self._is_first = np.zeros(data.steps, bool)
         self._is_first[data.offsets[:-1]] = True
         self._next = self.generator.integers(data.steps, size=batch_size)
         """The step with which each stream goes on."""
 
     def sample(self) -> Batch:
-        """The next batch, of shape [batch_size, context, ...]."""
+        """The next batch, of shape [rows, context, ...]."""
         if self.sampling == "streams":
             steps = self._stream_steps()
             return self._gather(steps, np.ones(steps.shape, bool), marked=True)
@@ -82,7 +94,8 @@ class Sampler:
         return self.data.offsets[self.data.episode_of(steps) + 1]
 
     def _gather(self, steps: Int64[ndarray, "batch time"], mask: Bool[ndarray, "batch time"], marked: bool) -> Batch:
-        data = self.data
+        self.valid_steps = int(mask.sum())
+        data, steps, mask = self.data, steps[self._rows], mask[self._rows]
         first = self._is_first[steps]
         previous = self._actions(np.maximum(steps - 1, 0))
         previous[first] = 0

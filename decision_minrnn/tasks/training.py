@@ -143,13 +143,13 @@ class _TaskTraining(TrainingLoop[Outcome]):
 
     def evaluate_and_record(self) -> None:
         """Measure the present weights."""
-        with self.cut_by_signals():
+        with self.interruption.at_once():
             scalars = self.task.evaluate(self.model)
         self.record(scalars)
 
     def finish(self) -> Outcome:
         """Measure the last weights."""
-        with self.cut_by_signals():
+        with self.interruption.at_once():
             scalars = {**self.task.evaluate(self.model), **self.task.conclude(self.model, self.folder)}
         speeds = [row["charts/updates_per_second"] for row in read_metrics(self.folder) if self.loss_tag in row]
         outcome = Outcome(
