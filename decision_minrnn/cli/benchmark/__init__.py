@@ -1,0 +1,25 @@
+"""`decision-minrnn benchmark COMMAND`: measurements that a user can repeat, one module here for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tyro.extras import subcommand_cli_from_dict
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse the command line and run it."""
+    from decision_minrnn.cli.benchmark.encoders import show_encoders
+    from decision_minrnn.cli.benchmark.speed import show_speed
+
+    commands: dict[str, Any] = {
+        "speed": show_speed,
+        "encoders": show_encoders,
+    }
+    subcommand_cli_from_dict(
+        commands,
+        prog="decision-minrnn benchmark",
+        description="Measure speed on this machine.",
+        args=list(arguments),
+    )
