@@ -54,12 +54,14 @@ HOMES = {
     "tyro": ("cli",),
     "matplotlib": ("figures",),
     "stable_baselines3": ("collection.sac",),
+    "triton": ("ops.triton",),
     "rich": ("cli", "loop", "progress", "tasks", "training"),
 }
 """Where an outside library may be imported: a module, or any module of a package."""
 
 HEAVY = (
-    "torch", "scipy", "gymnasium", "minari", "h5py", "tensorboard", "matplotlib", "tyro", "rich", "stable_baselines3"
+    "torch", "scipy", "gymnasium", "minari", "h5py", "tensorboard", "matplotlib", "tyro", "rich", "stable_baselines3",
+    "triton",
 )  # fmt: skip
 
 

@@ -14,4 +14,6 @@ class MinGRU(MinimalRNN):
     """One update gate, which is the write gate: it decides how much of the state is replaced."""
 
     gates: ClassVar[int] = 1
-    gate: ClassVar[Gate] = Gate(write=lambda z: z, backward=lambda of_logit, z, of_gates: of_gates.copy_(of_logit))
+    gate: ClassVar[Gate] = Gate(
+        write=lambda z: z, backward=lambda of_logit, z, of_gates: of_gates.copy_(of_logit), has_kernel=True
+    )

@@ -35,7 +35,7 @@ class MinLSTM(MinimalRNN):
     """A forget and an input gate, normalised so that they sum to one."""
 
     gates: ClassVar[int] = 2
-    gate: ClassVar[Gate] = Gate(_write, _backward)
+    gate: ClassVar[Gate] = Gate(_write, _backward, has_kernel=True)
 
     def __init__(self, width: int, *, expansion: float = 1.0, scan: str = "auto", forget_bias: float = 3.0) -> None:
         """As `MinimalRNN`; `forget_bias` is where the forget gate's bias starts (3 in the authors' code)."""

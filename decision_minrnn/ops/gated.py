@@ -9,7 +9,7 @@ the logit of w_t and G_t the gradient of h_t from all that follows, backward:
     dL/dc_t = G_t * w_t * g'(c_t),             dL/dl_t = G_t * w_t * (1 - w_t) * (v_t - h_{t-1})
 
 It gives what `linear_scan` gives of the gates, in fewer passes over less memory: only gates, v and h are kept, and the
-gradient of c and k is written into one tensor.
+gradient of c and k is written into one tensor. On a GPU it is one kernel (`ops.triton.gated`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from decision_minrnn.ops import triton
+
 
 class Gate(NamedTuple):
     """How a layer's gates make its write gate."""
@@ -30,6 +32,8 @@ class Gate(NamedTuple):
     """w, from the sigmoids of the gates, which lie side by side on the last axis."""
     backward: Callable[[Tensor, Tensor, Tensor], object]
     """From dL/dl and those sigmoids, writes dL/dk into the third tensor."""
+    has_kernel: bool = False
+    """Whether `ops.triton.gated` computes it, which knows minGRU's one gate and minLSTM's two."""
 
 
 def gated_scan(
@@ -48,6 +52,10 @@ def gated_scan(
         reset: True where the state that enters a step is dropped.
         gate: what the gates are.
     """
+    if gate.has_kernel and triton.takes(state):
+        from decision_minrnn.ops.triton.gated import triton_gated_scan
+
+        return triton_gated_scan(projected, state, initial, reset)
     return _GatedScan.apply(projected, state, initial, reset, gate)
 
 

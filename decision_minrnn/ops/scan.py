@@ -12,22 +12,32 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from decision_minrnn.ops import triton
 from decision_minrnn.ops.log_space import log_space_scan
 from decision_minrnn.ops.reference import reference_scan
 from decision_minrnn.ops.sequential import sequential_scan
 
 Scan = Callable[[Tensor, Tensor, Tensor], Tensor]
 
+
+def _on_gpu(coefficients: Tensor, values: Tensor, state: Tensor) -> Tensor:
+    """The Triton kernel, whose module imports triton."""
+    from decision_minrnn.ops.triton.linear import triton_scan
+
+    return triton_scan(coefficients, values, state)
+
+
 _BACKENDS: dict[str, Scan] = {
     "sequential": sequential_scan,
     "reference": reference_scan,
     "log_space": log_space_scan,
+    "triton": _on_gpu,
 }
 
 
 def backends() -> list[str]:
-    """Names of the implementations that work on this machine, the one that `auto` takes first."""
-    return list(_BACKENDS)
+    """Names of the implementations that work on this machine; `triton` only where there is a GPU for it."""
+    return [name for name in _BACKENDS if name != "triton" or triton.runs_here() or triton.interpreted()]
 
 
 def linear_scan(
@@ -49,7 +59,8 @@ def linear_scan(
         values: b, any strides.
         state: h before the first step; None is zero.
         reset: True where the state that enters step t is dropped, so that h_t = values_t.
-        backend: one of `backends()`, or `auto`. `log_space` wants real coefficients and values >= 0.
+        backend: one of `backends()`, or `auto`: `triton` for real numbers on a GPU that it supports, else
+            `sequential`. `log_space` wants real coefficients and values >= 0, `triton` real numbers on a GPU.
 
     Returns:
         h at every step, and h at the last one.
@@ -72,12 +83,12 @@ def linear_scan(
             f"linear_scan expects reset marks of shape {[batch, time]} and type bool, "
             f"got {list(reset.shape)} and {reset.dtype}."
         )
-    name = backends()[0] if backend == "auto" else backend
-    if name not in _BACKENDS:
-        raise ValueError(f"unknown scan backend '{backend}'; expected auto or one of {', '.join(_BACKENDS)}.")
-
-    if name == "log_space" and (coefficients.is_complex() or values.is_complex()):
-        raise ValueError("the scan backend log_space takes real numbers; give complex ones to another.")
+    if backend != "auto" and backend not in backends():
+        raise ValueError(f"unknown scan backend '{backend}'; expected auto or one of {', '.join(backends())}.")
+    is_complex = coefficients.is_complex() or values.is_complex()
+    if backend in ("log_space", "triton") and is_complex:
+        raise ValueError(f"the scan backend {backend} takes real numbers; give complex ones to another.")
+    name = ("triton" if triton.takes(values) and not is_complex else "sequential") if backend == "auto" else backend
     dtype = torch.promote_types(torch.promote_types(coefficients.dtype, values.dtype), torch.float32)
     with torch.autocast(values.device.type, enabled=False):
         coefficients, values = coefficients.to(dtype), values.to(dtype)
