@@ -164,6 +164,9 @@ class TrainConfig(RunConfig):
     accumulate: int = 1
     """Parts that a batch is gone through in, one after another, before one descent: less memory for the same update."""
 
+    cuda_graph: bool = True
+    """Whether a GPU records an update of mingru or minlstm once and replays it, rather than being told every kernel."""
+
     out: str | None = field(default=None, kw_only=True)
     """Run folder to write; by default runs/DATASET__ENCODER__SEED__TIME."""
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from decision_minrnn.checkpoint import TrainingState
 from decision_minrnn.config import ModelConfig, RunConfig, TrainConfig
+from decision_minrnn.data.gathering import fits_on
 from decision_minrnn.data.sampling import Sampler
 from decision_minrnn.data.trajectories import Trajectories
 from decision_minrnn.distributed import Ranks, unsynchronised
@@ -42,6 +43,11 @@ class Step(NamedTuple):
     gradient_norm: float
     """Before it was clipped."""
     learning_rate: float
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether loss and gradient are numbers."""
+        return math.isfinite(self.loss) and math.isfinite(self.gradient_norm)
 
 
 class TensorBatch(Protocol):
@@ -140,18 +146,27 @@ class Learner(ABC, Generic[AnyBatch]):
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         batch = self.sampler.sample().to(self.device)
+        loss, norm = self.gradient(batch)
+        step = Step(loss.item(), norm.item(), rate)
+        if not step.is_finite:
+            raise NotFiniteError(step, batch)
+        self.optimizer.step()
+        self.update += 1
+        return step
+
+    def learn_on(self, limit: int) -> list[Step]:
+        """At least one update, and at most `limit`: what each showed. Raises as `learn`."""
+        return [self.learn()]
+
+    def gradient(self, batch: AnyBatch) -> tuple[Tensor, Tensor]:
+        """Leave the gradient, clipped, for the optimiser's next step; gives the loss and the gradient's norm before."""
         *others, last = self.parts(batch)
         self.optimizer.zero_grad()
         with unsynchronised(self.called):
             losses = [self._descend(*part) for part in others]
         losses.append(self._descend(*last))
         norm = clip_gradient(self.optimizer, self.config.gradient_clip)
-        step = Step(self.ranks.total(sum(losses[1:], losses[0])).item(), norm.item(), rate)
-        if not (math.isfinite(step.loss) and math.isfinite(step.gradient_norm)):
-            raise NotFiniteError(step, batch)
-        self.optimizer.step()
-        self.update += 1
-        return step
+        return self.ranks.total(sum(losses[1:], losses[0])), norm
 
     def _descend(self, batch: AnyBatch, weight: float) -> Tensor:
         """Add to the gradient that of a part of a batch; gives what it adds to the loss."""
@@ -235,8 +250,9 @@ class PolicyLearner(Learner[Batch]):
             context, sampling = int(data.lengths.max()), "streams"
         # initial states have no part in a batch in which no episode starts
         self.partly_used = sampling == "streams"
-        rows = ranks.share(config.batch_size)
-        sampler = Sampler(data, config.batch_size, context, config.seed, sampling, rows)
+        rows, device = ranks.share(config.batch_size), next(model.parameters()).device
+        place = device if fits_on(data, device) else None
+        sampler = Sampler(data, config.batch_size, context, config.seed, sampling, rows, place)
         super().__init__(model, sampler, config, ranks)
         self.carried: deque[State | None] = deque([None] * config.accumulate)
         """What the streams carry from batch to batch: a state for each part, the one that is next first."""

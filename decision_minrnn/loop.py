@@ -100,7 +100,7 @@ class TrainingLoop(ABC, Generic[Result]):
             if self.is_evaluation_due():
                 self.by_first(self.evaluate_and_record)
             try:
-                self.steps.append(self.learner.learn())
+                self.steps += self.learner.learn_on(self.updates_to_stop())
             except NotFiniteError as error:
                 self.fail(error)
             last = self.update == config.updates
@@ -112,6 +112,12 @@ class TrainingLoop(ABC, Generic[Result]):
                 self.log()
             if stopping:
                 self.stop()
+
+    def updates_to_stop(self) -> int:
+        """How many updates may follow each other before something is to be written or measured."""
+        config = self.config
+        every = [config.log_every, config.checkpoint_every, *([config.evaluate_every] if config.evaluate_every else [])]
+        return min(config.updates - self.update, *(each - self.update % each for each in every))
 
     def is_evaluation_due(self) -> bool:
         """Whether the weights are to be evaluated before training goes on; a resumed run may have done so before."""

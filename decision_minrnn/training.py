@@ -22,6 +22,7 @@ from decision_minrnn.distributed import join_ranks
 from decision_minrnn.envs import Environments
 from decision_minrnn.errors import CheckpointError, ConfigError
 from decision_minrnn.files import write_json
+from decision_minrnn.graphed import build_learner
 from decision_minrnn.learner import PolicyLearner, build_model
 from decision_minrnn.loop import TrainingLoop
 from decision_minrnn.policy import Policy
@@ -72,7 +73,7 @@ def train(config: TrainConfig, data: Trajectories | None = None, *, console: Con
     console = console or Console(quiet=True)
     data = _best(_load(config, console) if data is None else data, config)
     with join_ranks(config.device) as (ranks, device), seeded(config.seed, device, config.threads):
-        learner = PolicyLearner(build_model(config, data).to(device), data, config, ranks)
+        learner = build_learner(build_model(config, data).to(device), data, config, ranks)
         info = new_info(config, learner.model.config, data)
         _check_evaluation(info, data.env)
         folder = ranks.at_first(lambda: create_run(run_folder(config, data), info))
@@ -111,7 +112,7 @@ def resume(
     _check_evaluation(info, data.env)
     with join_ranks(info.train.device) as (ranks, device), seeded(info.train.seed, device, info.train.threads):
         model = load_model(checkpoint) if checkpoint else build_model(info.train, data)
-        learner = PolicyLearner(model.to(device), data, info.train, ranks)
+        learner = build_learner(model.to(device), data, info.train, ranks)
         if state:
             learner.restore(state)
         return _Training(folder, info, learner, console).run()

@@ -34,7 +34,7 @@ FLOORS = (
     ("envs", "model"),
     ("checkpoint", "doctor", "figures", "policy", "progress", "tracking"),
     ("learner", "rounding"),
-    ("rollout",),
+    ("graphed", "rollout"),
     ("loop", "runs"),
     ("training",),
     ("benchmarks", "collection", "sweep", "tasks"),

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Int64
 from numpy import ndarray
 
 from decision_minrnn.config import Sampling
+from decision_minrnn.data.gathering import StepTable
 from decision_minrnn.data.trajectories import Trajectories
 from decision_minrnn.types import Batch
 
@@ -37,28 +38,46 @@ class Sampler:
         seed: int,
         sampling: Sampling,
         rows: slice = slice(None),
+        device: torch.device | None = None,
     ) -> None:
-        """A batch has `batch_size` rows of `context` steps, of which only `rows` are read and returned."""
+        """A batch has `batch_size` rows of `context` steps, of which only `rows` are read and returned.
+
+        It is gathered on `device` if one is given, to which the dataset is copied, and is the same on all.
+        """
         self.data = data
+        self.table = StepTable(data, device)
         self.context = context
         self.sampling = sampling
         self.generator = np.random.default_rng(seed)
         self._batch_size = batch_size
         self._rows = rows
-        self._is_first = np.zeros(data.steps, bool)
-        self._is_first[data.offsets[:-1]] = True
         self._next = self.generator.integers(data.steps, size=batch_size)
         """The step with which each stream goes on."""
 
     def sample(self) -> Batch:
         """The next batch, of shape [rows, context, ...]."""
+        steps, mask = map(self.table.placed, self.draw())
+        return self.table.gather(steps, mask, self.marked)
+
+    @property
+    def marked(self) -> bool:
+        """Whether episodes start inside a row, and are marked."""
+        return self.sampling == "streams"
+
+    def draw(self) -> tuple[Int64[ndarray, "rows time"], Bool[ndarray, "rows time"]]:
+        """The steps of the next batch, and which of them are no padding, for those who gather it themselves."""
+        steps, mask = self._draw()
+        self.valid_steps = int(mask.sum())
+        return steps[self._rows], mask[self._rows]
+
+    def _draw(self) -> tuple[Int64[ndarray, "batch time"], Bool[ndarray, "batch time"]]:
         if self.sampling == "streams":
             steps = self._stream_steps()
-            return self._gather(steps, np.ones(steps.shape, bool), marked=True)
+            return steps, np.ones(steps.shape, bool)
         starts = self.generator.integers(self.data.steps, size=self._batch_size)
         steps = starts[:, None] + np.arange(self.context)
         ends = self._ends(starts)[:, None]
-        return self._gather(np.minimum(steps, ends - 1), steps < ends, marked=False)
+        return np.minimum(steps, ends - 1), steps < ends
 
     def state(self) -> dict[str, Any]:
         """Where it is, as plain data: a sampler that is given it goes on with the same batches."""
@@ -92,25 +111,3 @@ class Sampler:
     def _ends(self, steps: Int64[ndarray, " n"]) -> Int64[ndarray, " n"]:
         """The step after the last of each step's episode."""
         return self.data.offsets[self.data.episode_of(steps) + 1]
-
-    def _gather(self, steps: Int64[ndarray, "batch time"], mask: Bool[ndarray, "batch time"], marked: bool) -> Batch:
-        self.valid_steps = int(mask.sum())
-        data, steps, mask = self.data, steps[self._rows], mask[self._rows]
-        first = self._is_first[steps]
-        previous = self._actions(np.maximum(steps - 1, 0))
-        previous[first] = 0
-        return Batch(
-            returns_to_go=torch.from_numpy(data.returns_to_go[steps]),
-            observations=torch.from_numpy(data.observations[steps]),
-            previous_actions=torch.from_numpy(previous),
-            actions=torch.from_numpy(self._actions(steps)),
-            mask=torch.from_numpy(mask),
-            reset=torch.from_numpy(first) if marked else None,
-        )
-
-    def _actions(self, steps: Int64[ndarray, "batch time"]) -> Float32[ndarray, "batch time action"]:
-        """The actions of steps; a choice among A becomes a one among A - 1 zeros."""
-        actions = self.data.actions[steps]
-        if self.data.choices is None:
-            return actions
-        return (actions == np.arange(self.data.choices)).astype(np.float32)
