@@ -44,8 +44,8 @@ def test_every_setting_is_a_flag(given: list[TrainConfig]) -> None:
         "--env hopper --encoder minlstm --tokens interleaved --previous-action --width 16 --layers 2 --dropout 0.2 "
         "--encoder-options expansion=2.5 convolution=4 name=x --updates 7 --batch-size 3 --context episode "
         "--learning-rate 0.01 --weight-decay 0.1 --warmup 2 --gradient-clip 1 --seed 9 --device cpu --threads 1 "
-        "--out there --no-cuda-graph --log-every 2 --checkpoint-every 3 --keep-checkpoints 4 --no-evaluate --evaluate-every 5 "
-        "--targets 1 -2.5 3e3 --episodes 6"
+        "--out there --log-every 2 --checkpoint-every 3 --keep-checkpoints 4 --no-evaluate --evaluate-every 5 "
+        "--no-cuda-graph --targets 1 -2.5 3e3 --episodes 6"
     )
     assert main(["train", "hopper-medium", *flags.split()]) == 0
     assert given[0] == TrainConfig(

@@ -5,6 +5,7 @@ Every number of the data tells its step, so that a batch can be read back.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from typing import get_args
@@ -212,3 +213,15 @@ def test_a_batch_moves_to_a_device() -> None:
     assert isinstance(moved, Batch)
     assert {x.device.type for x in moved if x is not None} == {"meta"}
     assert moved.reset is None
+
+
+@pytest.mark.parametrize("sampling", get_args(Sampling))
+@pytest.mark.parametrize("choices", [None, 20])
+def test_a_device_gathers_the_same_batches(sampling: Sampling, choices: int | None) -> None:
+    data = dataclasses.replace(make((5, 1, 12)), choices=choices)
+    arrays, tensors = (Sampler(data, 4, 6, 0, sampling, device=device) for device in (None, torch.device("cpu")))
+    assert isinstance(arrays.table.actions, ndarray)
+    assert isinstance(tensors.table.actions, torch.Tensor)
+    for _ in range(10):
+        for x, y in zip(arrays.sample(), tensors.sample(), strict=True):
+            assert x is y is None or (x.dtype == y.dtype and x.equal(y))
