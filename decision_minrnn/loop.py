@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
@@ -70,8 +71,15 @@ class TrainingLoop(ABC, Generic[Result]):
 
     def run(self) -> Result:
         """Train to the end and evaluate."""
+        with self.interruption, self.opened():
+            self.train()
+            return self.by_first(self.finish)
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """While metrics are written and progress is shown."""
         try:
-            with self.interruption, Progress(self.console) as self.progress:
+            with Progress(self.console) as self.progress:
                 self.tracker = Tracker(self.folder, self.update) if self.ranks.is_first else NoTracker()
                 try:
                     self.announce()
@@ -79,8 +87,7 @@ class TrainingLoop(ABC, Generic[Result]):
                         rows = [f"| {key} | {value} |" for key, value in self.settings().items()]
                         self.tracker.text("configuration", "\n".join(["| setting | value |", "|---|---|", *rows]))
                     with self.progress.updates(self.config.updates, self.update) as self.bar:
-                        self.train()
-                    return self.by_first(self.finish)
+                        yield
                 finally:
                     self.tracker.close()
         except OSError as error:
@@ -95,23 +102,27 @@ class TrainingLoop(ABC, Generic[Result]):
 
     def train(self) -> None:
         """Update after update, to the last; a signal ends it after the update that it came in."""
-        config = self.config
-        while self.update < config.updates:
+        while self.update < self.config.updates:
             if self.is_evaluation_due():
                 self.by_first(self.evaluate_and_record)
             try:
-                self.steps += self.learner.learn_on(self.updates_to_stop())
+                steps = self.learner.learn_on(self.updates_to_stop())
             except NotFiniteError as error:
                 self.fail(error)
-            last = self.update == config.updates
             # asked once: a signal that comes from here on is noticed after the next update
-            stopping = self.is_stopped() and not last
-            if stopping or last or self.update % config.checkpoint_every == 0:
-                self.save()
-            elif self.update % config.log_every == 0:
-                self.log()
+            stopping = self.is_stopped() and self.update < self.config.updates
+            self.take(steps, stopping)
             if stopping:
                 self.stop()
+
+    def take(self, steps: list[Step], stopping: bool = False) -> None:
+        """Enter updates that were done: what is to be written after the last of them is."""
+        config = self.config
+        self.steps += steps
+        if stopping or self.update == config.updates or self.update % config.checkpoint_every == 0:
+            self.save()
+        elif self.update % config.log_every == 0:
+            self.log()
 
     def updates_to_stop(self) -> int:
         """How many updates may follow each other before something is to be written or measured."""

@@ -14,7 +14,7 @@ import torch
 from test_training import DATA, assert_same_run
 from tiny import train_config, trajectories
 
-from decision_minrnn import graphed
+from decision_minrnn import graphed, replay
 from decision_minrnn.checkpoint import checkpoint_folders
 from decision_minrnn.config import TrainConfig
 from decision_minrnn.data import Trajectories
@@ -56,7 +56,7 @@ def assert_close(learner: PolicyLearner, other: PolicyLearner) -> None:
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_the_same_updates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]) -> None:
-    monkeypatch.setattr(graphed, "STRIDE", 5)
+    monkeypatch.setattr(replay, "STRIDE", 5)
     config = train_config(tmp_path, **{"dropout": 0.3} | settings)
     plain = learner_of(PolicyLearner, config)
     expected = learnt(plain, 12)
@@ -72,13 +72,13 @@ def test_the_same_updates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setti
 
 
 def test_as_many_updates_as_wait_on_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphed, "STRIDE", 5)
+    monkeypatch.setattr(replay, "STRIDE", 5)
     learner = learner_of(GraphedLearner, train_config(tmp_path))
     assert [len(learner.learn_on(limit)) for limit in (2, 5, 9)] == [2, 5, 5]
     assert learner.update == 12
-    monkeypatch.setattr(graphed, "MOST_STEPS", 3 * 4 * 5)
+    monkeypatch.setattr(replay, "MOST_STEPS", 3 * 4 * 5)
     assert len(learner_of(GraphedLearner, train_config(tmp_path)).learn_on(9)) == 3
-    monkeypatch.setattr(graphed, "MOST_STEPS", 1)
+    monkeypatch.setattr(replay, "MOST_STEPS", 1)
     assert len(learner_of(GraphedLearner, train_config(tmp_path)).learn_on(9)) == 1
 
 
@@ -205,8 +205,8 @@ def test_updates_are_recorded(tmp_path: Path) -> None:
     learner = learner_of(GraphedLearner, train_config(tmp_path))
     assert isinstance(learner, GraphedLearner)
     learnt(learner, 3)
-    assert learner.updated.graph is None
+    assert learner.updates.update.graph is None
     learnt(learner, 5)
-    assert learner.updated.graph is not None
+    assert learner.updates.update.graph is not None
     with pytest.raises(RuntimeError, match="before the first update"):
         learner.restore_tensors({})

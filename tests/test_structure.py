@@ -32,7 +32,7 @@ FLOORS = (
     ("optimization", "registration", "scores"),
     ("data", "distributed", "encoders"),
     ("envs", "model"),
-    ("checkpoint", "doctor", "figures", "policy", "progress", "tracking"),
+    ("checkpoint", "doctor", "figures", "policy", "progress", "replay", "tracking"),
     ("learner", "rounding"),
     ("graphed", "rollout"),
     ("loop", "runs"),
