@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from decision_minrnn.policy import Policy
     from decision_minrnn.rollout import Evaluation, evaluate
     from decision_minrnn.runs import load_policy
+    from decision_minrnn.seeds import train_seeds
     from decision_minrnn.training import Run, resume, train
 
 _PUBLIC = {
@@ -34,6 +35,7 @@ _PUBLIC = {
     "load_policy": "runs",
     "resume": "training",
     "train": "training",
+    "train_seeds": "seeds",
 }
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "load_policy",
     "resume",
     "train",
+    "train_seeds",
 ]
 
 

@@ -13,14 +13,21 @@ from decision_minrnn.config import RunConfig
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
-def build_optimizer(model: nn.Module, config: RunConfig) -> torch.optim.AdamW:
+def build_optimizer(model: nn.Module, config: RunConfig, models_axis: int = 0) -> torch.optim.AdamW:
     """AdamW that decays weight matrices, and leaves biases, norms and initial states alone."""
-    parameters = list(model.parameters())
+    parameters, axes = list(model.parameters()), 2 + models_axis
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim >= axes], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < axes], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+
+def stacked_optimizer(model: nn.Module, config: RunConfig) -> torch.optim.AdamW:
+    """The same for several models, whose parameters have one axis more; its moments are there before an update."""
+    optimizer = build_optimizer(model, config, models_axis=1)
+    optimizer.state.update({parameter: _moments(optimizer, parameter) for parameter in model.parameters()})
+    return optimizer
 
 
 def clip_gradient(optimizer: torch.optim.AdamW, limit: float) -> Tensor:

@@ -71,13 +71,18 @@ def train(config: TrainConfig, data: Trajectories | None = None, *, console: Con
         TrainingInterrupted: SIGINT or SIGTERM came; the run is saved and can be resumed.
     """
     console = console or Console(quiet=True)
-    data = _best(_load(config, console) if data is None else data, config)
+    data = best_of(load_data(config, console) if data is None else data, config)
     with join_ranks(config.device) as (ranks, device), seeded(config.seed, device, config.threads):
         learner = build_learner(build_model(config, data).to(device), data, config, ranks)
-        info = new_info(config, learner.model.config, data)
-        _check_evaluation(info, data.env)
-        folder = ranks.at_first(lambda: create_run(run_folder(config, data), info))
-        return _Training(folder, info, learner, console).run()
+        return begin(learner, config, data, console).run()
+
+
+def begin(learner: PolicyLearner, config: TrainConfig, data: Trajectories, console: Console) -> TrainingLoop[Run]:
+    """The loop of a run that starts now, whose folder is made. Raises as `train`, before anything is written."""
+    info = new_info(config, learner.model.config, data)
+    _check_evaluation(info, data.env)
+    folder = learner.ranks.at_first(lambda: create_run(run_folder(config, data), info))
+    return _Training(folder, info, learner, console)
 
 
 def resume(
@@ -103,7 +108,7 @@ def resume(
     if state and state.update == info.train.updates and _is_evaluated(folder, info):
         console.print(f"{folder} is finished.", markup=False, highlight=False, soft_wrap=True)
         return Run(folder, read_evaluation(folder) if info.train.evaluate else None)
-    data = _best(_load(_with_env(folder, info.train, env), console) if data is None else data, info.train)
+    data = best_of(load_data(_with_env(folder, info.train, env), console) if data is None else data, info.train)
     if dataset_digest(data) != info.dataset_sha256:
         raise CheckpointError(
             f"{folder} was trained on other data: {info.dataset}. The dataset is now: {data.source}. "
@@ -193,7 +198,7 @@ class _Training(TrainingLoop[Run]):
         return f"decision-minrnn train --resume {self.folder}"
 
 
-def _load(config: TrainConfig, console: Console) -> Trajectories:
+def load_data(config: TrainConfig, console: Console) -> Trajectories:
     """The dataset of a run, downloaded if it is not here."""
     with DownloadDisplay(console) as display:
         return load_dataset(
@@ -201,7 +206,7 @@ def _load(config: TrainConfig, console: Console) -> Trajectories:
         )
 
 
-def _best(data: Trajectories, config: TrainConfig) -> Trajectories:
+def best_of(data: Trajectories, config: TrainConfig) -> Trajectories:
     """What a run is to learn from."""
     return data if config.top_percent == 100 else data.best(config.top_percent)
 

@@ -37,7 +37,7 @@ FLOORS = (
     ("graphed", "rollout"),
     ("loop", "runs"),
     ("training",),
-    ("benchmarks", "collection", "sweep", "tasks"),
+    ("benchmarks", "collection", "seeds", "sweep", "tasks"),
     ("cli",),
     ("__main__",),
 )
@@ -55,7 +55,7 @@ HOMES = {
     "matplotlib": ("figures",),
     "stable_baselines3": ("collection.sac",),
     "triton": ("ops.triton",),
-    "rich": ("cli", "loop", "progress", "tasks", "training"),
+    "rich": ("cli", "loop", "progress", "seeds", "tasks", "training"),
 }
 """Where an outside library may be imported: a module, or any module of a package."""
 

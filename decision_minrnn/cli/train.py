@@ -40,15 +40,25 @@ def _nothing_else(arguments: Sequence[str]) -> bool:
     return True
 
 
-def _train(config: tyro.conf.OmitArgPrefixes[tyro.conf.PositionalRequiredArgs[TrainConfig]]) -> None:
+def _train(
+    config: tyro.conf.OmitArgPrefixes[tyro.conf.PositionalRequiredArgs[TrainConfig]], seeds: tuple[int, ...] = ()
+) -> None:
     """Train a policy on a dataset, evaluate it, and write a run folder.
 
     A run that was stopped goes on with: decision-minrnn train --resume FOLDER
+
+    Args:
+        config: Every setting.
+        seeds: Train a policy for each of these seeds in place of --seed, with a run folder for each (below --out, if it
+            is given): all at once on a GPU, one after another on a CPU.
     """
+    from decision_minrnn.seeds import train_seeds
     from decision_minrnn.training import train
 
     console = _console()
-    _conclude(train(config, console=console), console)
+    runs = train_seeds(config, seeds, console=console) if seeds else [train(config, console=console)]
+    for run in runs:
+        _conclude(run, console)
 
 
 def _resume(resume: str, env: str | None = None) -> None:

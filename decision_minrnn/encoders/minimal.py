@@ -65,8 +65,10 @@ class MinimalRNN(Encoder):
         self.initial = nn.Parameter(torch.zeros(size))
 
     def initial_state(self, batch_size: int) -> State:
-        """h_0 = g(learned parameter), the same in every row."""
-        return (positive(self.initial).expand(batch_size, -1),)
+        """h_0 = g(learned parameter), the same in every row; of several models side by side, in all rows of each."""
+        size = self.initial.shape[-1]
+        initial = positive(self.initial).view(-1, 1, size)
+        return (initial.expand(-1, batch_size // len(initial), -1).reshape(batch_size, size),)
 
     def forward(
         self,
