@@ -37,7 +37,8 @@ FLOORS = (
     ("graphed", "rollout"),
     ("loop", "runs"),
     ("training",),
-    ("benchmarks", "collection", "seeds", "sweep", "tasks"),
+    ("collection", "seeds", "sweep", "tasks"),
+    ("benchmarks",),
     ("cli",),
     ("__main__",),
 )
