@@ -2,7 +2,7 @@
 
 Recurrences of `tokens` steps in all, in rows of T, are timed beside the time that reading their inputs and writing
 their outputs once takes at the speed at which this device copies memory; layers, with their input projection, beside
-cuDNN's GRU and LSTM; and, where they are installed, the scans of mamba-ssm and accelerated-scan. Updates of the default
+torch's GRU and LSTM, which are cuDNN's on a GPU; and, where they are installed, the scans of mamba-ssm and accelerated-scan. Updates of the default
 policy are timed told kernel by kernel and replayed as a graph, of one seed and of several at once.
 """
 
@@ -189,8 +189,8 @@ def _contestants(device: torch.device, rows: int, steps: int, width: int) -> Ite
         )
     x = numbers(rows, steps, width)
     modules: dict[str, nn.Module] = {name: layer(width) for name, layer in LAYERS.items()}
-    modules["cuDNN gru"] = nn.GRU(width, width, batch_first=True)
-    modules["cuDNN lstm"] = nn.LSTM(width, width, batch_first=True)
+    modules["torch gru"] = nn.GRU(width, width, batch_first=True)
+    modules["torch lstm"] = nn.LSTM(width, width, batch_first=True)
     for name, module in modules.items():
         module.to(device)
         leaves = (x, *module.parameters())

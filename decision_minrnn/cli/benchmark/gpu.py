@@ -45,6 +45,7 @@ def show_gpu(
         f"{measured.device}, which copies {measured.copied_gb_per_second:,.0f} GB/s, read and written\n"
         f"{tokens:,} steps of width {width}: median ms, in brackets how many times what moving the numbers once takes",
         highlight=False,
+        soft_wrap=True,
     )
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("recurrence", overflow="fold")
