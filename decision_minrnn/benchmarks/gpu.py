@@ -2,8 +2,9 @@
 
 Recurrences of `tokens` steps in all, in rows of T, are timed beside the time that reading their inputs and writing
 their outputs once takes at the speed at which this device copies memory; layers, with their input projection, beside
-torch's GRU and LSTM, which are cuDNN's on a GPU; and, where they are installed, the scans of mamba-ssm and accelerated-scan. Updates of the default
-policy are timed told kernel by kernel and replayed as a graph, of one seed and of several at once.
+torch's GRU and LSTM, which are cuDNN's on a GPU; and, where they are installed, the scans of mamba-ssm and
+accelerated-scan. Updates of the default policy are timed told kernel by kernel and replayed as a graph, of one seed and
+of several at once.
 """
 
 from __future__ import annotations
