@@ -29,7 +29,7 @@ FLOORS = (
     ("errors", "files", "types", "versions"),
     ("records",),
     ("cards", "config", "devices", "interruption", "losses", "ops"),
-    ("optimization", "registration", "scores"),
+    ("optimization", "published", "registration", "scores"),
     ("data", "distributed", "encoders"),
     ("envs", "model"),
     ("checkpoint", "doctor", "figures", "policy", "progress", "replay", "tracking"),

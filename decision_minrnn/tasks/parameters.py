@@ -17,7 +17,7 @@ from torch import nn
 
 from decision_minrnn.encoders import build_encoder
 from decision_minrnn.errors import ConfigError
-from decision_minrnn.tasks.published import PARAMETER_PERCENTAGES
+from decision_minrnn.published import PARAMETER_PERCENTAGES
 
 COUNTERPARTS = {"mingru": "gru", "minlstm": "lstm"}
 

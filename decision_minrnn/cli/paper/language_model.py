@@ -143,7 +143,7 @@ def _panel(folder: Path, finished: Sequence[FinishedRun[TextConfig]]) -> Panel:
 
 def _table(finished: Sequence[FinishedRun[TextConfig]]) -> Table:
     """A row for each run."""
-    from decision_minrnn.tasks.published import LANGUAGE_MODEL_LOSS
+    from decision_minrnn.published import LANGUAGE_MODEL_LOSS
 
     table = plain_table("encoder", "width", "parameters", "seed", "validation", "test", "bits", "updates/s", "paper")
     table.caption = "validation, test, paper: nats a character; bits: of test; paper: works of Shakespeare, width 384"

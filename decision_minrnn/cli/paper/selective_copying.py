@@ -90,7 +90,7 @@ def _resume(resume: Path, json: str | None = None) -> None:
 
 def _table(finished: Sequence[FinishedRun[CopyingConfig]]) -> Table:
     """A row for each run: percent of the tokens, of the first and the last, and of whole sequences."""
-    from decision_minrnn.tasks.published import published_copying
+    from decision_minrnn.published import published_copying
 
     table = plain_table("encoder", "layers", "seed", "tokens %", "first", "last", "sequences %", "paper %")
     table.caption = "paper: tokens, at 4096 places with 16 of data, after 400,000 updates (Mamba's results: 2 layers)"

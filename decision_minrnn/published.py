@@ -59,3 +59,47 @@ def published_copying(encoder: str, options: Mapping[str, OptionValue], layers: 
     if style == "plain" and (encoder, layers) in COPYING_BY_LAYERS:
         return COPYING_BY_LAYERS[encoder, layers]
     return COPYING_BY_LAYER_AND_STYLE.get(_GATED.get(encoder, (encoder, style)))
+
+
+D4RL_COLUMNS = {
+    "transformer": "Decision Transformer",
+    "s4d": "Decision S4",
+    "aaren": "Decision Aaren",
+    "mamba": "Decision Mamba",
+    "minlstm": "minLSTM",
+    "mingru": "minGRU",
+}
+"""What the paper calls the methods of its table of D4RL scores, by the encoder that is nearest to each."""
+
+_D4RL = {
+    "transformer": (42.6, 68.4, 75.5, 37.0, 85.6, 71.2, 88.8, 109.6, 109.3),
+    "s4d": (42.5, 54.2, 78.0, 15.2, 49.6, 69.0, 92.7, 110.8, 105.7),
+    "aaren": (42.2, 80.9, 74.4, 37.9, 77.9, 71.4, 75.7, 103.9, 110.5),
+    "mamba": (42.8, 83.5, 78.2, 39.6, 82.6, 70.9, 91.9, 111.1, 108.3),
+    "minlstm": (42.7, 85.0, 72.0, 38.6, 88.5, 69.7, 85.4, 110.3, 110.3),
+    "mingru": (43.0, 79.4, 73.3, 38.5, 90.5, 72.8, 86.3, 109.7, 110.3),
+}
+_D4RL_DEVIATIONS = {
+    "minlstm": (0.7, 4.4, 7.5, 1.1, 4.7, 10.7, 1.7, 1.6, 0.5),
+    "mingru": (0.4, 8.2, 3.3, 1.1, 0.9, 8.9, 0.5, 2.7, 0.4),
+}
+
+D4RL_DATASETS = tuple(
+    f"{robot}-{level}-v2"
+    for level in ("medium", "medium-replay", "medium-expert")
+    for robot in ("halfcheetah", "hopper", "walker2d")
+)
+"""Names of the nine locomotion datasets, in the order of the paper's table."""
+
+
+def published_d4rl(dataset: str, encoder: str) -> Published | None:
+    """The normalised score that the paper's table of D4RL results gives for a dataset and a method, if any.
+
+    Over five seeds. Of the methods other than minLSTM and minGRU, which the table takes over from elsewhere, only the
+    means stand here.
+    """
+    if dataset not in D4RL_DATASETS or encoder not in _D4RL:
+        return None
+    column = D4RL_DATASETS.index(dataset)
+    deviations = _D4RL_DEVIATIONS.get(encoder)
+    return Published(_D4RL[encoder][column], deviations[column] if deviations else None)
