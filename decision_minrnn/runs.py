@@ -5,6 +5,7 @@ RUN/metrics.jsonl     one line of metrics each `log_every` updates, one for each
 RUN/checkpoints/      see `checkpoint`
 RUN/evaluation.json   the last evaluation
 RUN/events.out.*      TensorBoard
+RUN/log.txt           of a trial of a sweep: what would have been printed
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from decision_minrnn.files import write_json
 from decision_minrnn.policy import Policy
 from decision_minrnn.records import record_from_dict
 from decision_minrnn.rollout import Evaluation
+from decision_minrnn.tracking import is_evaluated
 from decision_minrnn.versions import versions
 
 FORMAT = 1
+LOG = "log.txt"
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,8 @@ def run_folder(config: TrainConfig, data: Trajectories) -> Path:
 
 
 def create_run(folder: Path, info: RunInfo) -> Path:
-    """Make the folder and write `config.json`; refuses a folder that is in use. Returns the folder."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    """Make the folder and write `config.json`; refuses a folder in use, but for a log. Returns the folder."""
+    if folder.exists() and (not folder.is_dir() or any(path.name != LOG for path in folder.iterdir())):
         what = "holds a run already" if (folder / "config.json").exists() else "exists and is not an empty folder"
         raise ConfigError(f"the output folder {folder} {what}. Choose another with --out, or continue with --resume.")
     try:
@@ -134,6 +137,14 @@ def read_evaluation(folder: Path) -> Evaluation:
         return record_from_dict(json.loads(path.read_text(encoding="utf-8")), Evaluation, str(path))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {path}: {error}. `decision-minrnn evaluate` writes it anew.") from error
+
+
+def is_finished(folder: Path, info: RunInfo) -> bool:
+    """Whether nothing is left to do for a run: its last weights are there, and their evaluation if it was asked for."""
+    if info.train.updates not in map(update_of, checkpoint_folders(folder)):
+        return False
+    evaluated = is_evaluated(folder, info.train.updates) and (folder / "evaluation.json").exists()
+    return evaluated or not info.train.evaluate
 
 
 def dataset_digest(data: Trajectories) -> str:

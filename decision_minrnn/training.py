@@ -32,13 +32,13 @@ from decision_minrnn.runs import (
     RunInfo,
     create_run,
     dataset_digest,
+    is_finished,
     load_policy,
     new_info,
     read_evaluation,
     read_run,
     run_folder,
 )
-from decision_minrnn.tracking import is_evaluated
 
 
 class Run:
@@ -105,7 +105,7 @@ def resume(
     info = read_run(folder)
     checkpoint = next(reversed(checkpoint_folders(folder)), None)
     state = load_training_state(checkpoint) if checkpoint else None
-    if state and state.update == info.train.updates and _is_evaluated(folder, info):
+    if state and is_finished(folder, info):
         console.print(f"{folder} is finished.", markup=False, highlight=False, soft_wrap=True)
         return Run(folder, read_evaluation(folder) if info.train.evaluate else None)
     data = best_of(load_data(_with_env(folder, info.train, env), console) if data is None else data, info.train)
@@ -219,13 +219,6 @@ def _with_env(folder: Path, config: TrainConfig, env: str | None) -> TrainConfig
             f"decision-minrnn train --resume {folder} --env {config.env}"
         )
     return replace(config, env=env or config.env)
-
-
-def _is_evaluated(folder: Path, info: RunInfo) -> bool:
-    """Whether nothing is left to do for a run whose last update is done."""
-    if not info.train.evaluate:
-        return True
-    return is_evaluated(folder, info.train.updates) and (folder / "evaluation.json").exists()
 
 
 def _check_evaluation(info: RunInfo, card: EnvCard | None) -> None:

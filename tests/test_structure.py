@@ -56,7 +56,8 @@ HOMES = {
     "matplotlib": ("figures",),
     "stable_baselines3": ("collection.sac",),
     "triton": ("ops.triton",),
-    "rich": ("cli", "loop", "progress", "seeds", "tasks", "training"),
+    "ray": ("sweep.cluster",),
+    "rich": ("cli", "loop", "progress", "seeds", "sweep", "tasks", "training"),
 }
 """Where an outside library may be imported: a module, or any module of a package."""
 

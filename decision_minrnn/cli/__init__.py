@@ -17,6 +17,7 @@ from decision_minrnn.versions import versions
 COMMANDS = {
     "train": "train a policy and evaluate it, or resume a run",
     "evaluate": "roll a trained policy out and print its scores",
+    "sweep": "train a grid of datasets, encoders and seeds, and print tables of the scores",
     "data": "list, describe, check, plot, convert and download datasets",
     "benchmark": "measure speed on this machine",
     "paper": 'the other experiments of "Were RNNs All We Needed?"',

@@ -4,8 +4,8 @@ Statistical Precipice", arXiv 2108.13264, section 4).
 Scores of one algorithm are an array x[n, m] of N runs and M tasks.
 
     interquartile mean      mean of the middle half of all N M scores
-    stratified bootstrap    runs are drawn anew with replacement, N in each task on its own; the interval holds the middle
-                            share of the statistic's values on such draws
+    stratified bootstrap    runs are drawn anew with replacement, N in each task on its own; the interval holds the
+                            middle share of the statistic's values on such draws
     P(X > Y)                1/M sum_m 1/(N K) sum_nk S(x[n, m], y[k, m]),  S = 1 if x > y, 1/2 if x = y, 0 if x < y
 
 P(X > Y) is the probability of improvement: that a run of X scores higher than one of Y on a task drawn at random. In
