@@ -95,8 +95,8 @@ def run_grid(
     from decision_minrnn.sweep.status import statuses
 
     check_output("--json", options.json)
-    for name in ("jobs", "retries"):
-        require(options, name, getattr(options, name) >= (name == "jobs"), "a whole number")
+    require(options, "jobs", options.jobs >= 1, "a whole number of at least 1")
+    require(options, "retries", options.retries >= 0, "a whole number of at least 0")
     chosen = [EncoderChoice(*read_encoder(word)) for word in encoders]
     varied = [read_variation(word) for word in variations]
     sweep = statuses(plan_trials(settings.config(), options.out, datasets, chosen, seeds, varied))
@@ -107,7 +107,7 @@ def run_grid(
     results = read_results(status.trial.folder for status in sweep)
     if results or options.collect:
         names = [locate(dataset).name for dataset in datasets]
-        show_results(compare(results, names, [str(choice) for choice in chosen]), options)
+        show_results(compare(results, names, [str(choice) for choice in chosen], len(sweep) - len(results)), options)
     if failed := [status for status in sweep if status.state == "failed"]:
         reasons = "".join(f"\n  {status.trial.folder / LOG}: {status.error}" for status in failed)
         raise TrainingError(f"{len(failed)} of {len(sweep)} trials failed; the same command tries them again.{reasons}")

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from decision_minrnn.published import D4RL_COLUMNS, D4RL_DATASETS, published_d4rl
+from decision_minrnn.published import D4RL_COLUMNS, published_d4rl
 from decision_minrnn.sweep.aggregates import Aggregate, aggregates
 from decision_minrnn.sweep.results import Comparison, ScoreTable
 from decision_minrnn.sweep.tables import measure, notes, single_target
@@ -61,8 +61,7 @@ def to_dict(comparison: Comparison) -> dict[str, Any]:
                     dataset: {
                         name: found._asdict() for name in D4RL_COLUMNS if (found := published_d4rl(dataset, name))
                     }
-                    for dataset in table.datasets
-                    if dataset in D4RL_DATASETS
+                    for dataset in table.published
                 },
             }
             for table in comparison.tables
@@ -77,7 +76,7 @@ def _csv_rows(table: ScoreTable, found: Sequence[Aggregate], index: int) -> Iter
         yield (*place, "runs", len(cell.scores), "", "")
         yield (*place, "mean", cell.mean, "", "")
         yield (*place, "deviation", cell.deviation, "", "")
-    for dataset in table.datasets:
+    for dataset in table.published:
         for encoder in D4RL_COLUMNS:
             if published := published_d4rl(dataset, encoder):
                 place = (f"{table.targets[dataset]:g}", dataset, encoder)

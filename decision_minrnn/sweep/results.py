@@ -18,6 +18,7 @@ from numpy import ndarray
 from decision_minrnn.config import TrainConfig
 from decision_minrnn.data.resolve import locate
 from decision_minrnn.errors import CheckpointError, ConfigError, DecisionMinRNNError
+from decision_minrnn.published import D4RL_DATASETS
 from decision_minrnn.runs import RunInfo, is_finished, read_run
 from decision_minrnn.sweep.folders import WITHOUT_EFFECT
 from decision_minrnn.sweep.grid import EncoderChoice, shown
@@ -102,8 +103,8 @@ class ScoreTable:
     """Target return by dataset, in the units of its environment."""
     datasets: tuple[str, ...]
     algorithms: tuple[str, ...]
-    encoders: Mapping[str, str]
-    """Name of each algorithm's encoder."""
+    published: tuple[str, ...]
+    """The datasets that are D4RL's own, for which there are published scores."""
     seeds: tuple[int, ...]
     cells: Mapping[tuple[str, str], Cell]
     """By dataset and algorithm, where there is a run."""
@@ -124,15 +125,20 @@ class Comparison:
     """Whether scores are normalised; else they are returns."""
     tables: tuple[ScoreTable, ...]
     """One for the first target of each dataset, one for the second, and so on."""
+    unfinished: int
+    """Runs that were planned and are not in the tables."""
 
 
-def compare(results: Sequence[Result], datasets: Sequence[str] = (), encoders: Sequence[str] = ()) -> Comparison:
+def compare(
+    results: Sequence[Result], datasets: Sequence[str] = (), encoders: Sequence[str] = (), unfinished: int = 0
+) -> Comparison:
     """Put results into tables, whose columns are encoders, told apart by the settings in which the runs differ.
 
     Args:
         results: at least one.
         datasets: order of the rows; those that are not named follow in the order of the results.
         encoders: order of the columns, likewise.
+        unfinished: runs that were planned, and are not among the results.
 
     Raises `ConfigError` where there are no results, or two of the same settings and seed.
     """
@@ -142,6 +148,7 @@ def compare(results: Sequence[Result], datasets: Sequence[str] = (), encoders: S
     names = {result.folder: _algorithm(result, _varied(results)) for result in results}
     rows = _ordered((result.dataset for result in results), datasets)
     ranked = sorted(results, key=lambda result: _rank(str(result.encoder), encoders))
+    cards = {result.dataset for result in results if result.info.cards.get("dataset") == result.dataset}
     columns = tuple(dict.fromkeys(names[result.folder] for result in ranked))
     tables = []
     for index in range(max(len(result.returns) for result in results)):
@@ -163,12 +170,12 @@ def compare(results: Sequence[Result], datasets: Sequence[str] = (), encoders: S
                 targets=targets,
                 datasets=tuple(row for row in rows if row in targets),
                 algorithms=columns,
-                encoders={names[result.folder]: result.info.train.encoder for result in results},
+                published=tuple(row for row in rows if row in cards and row in D4RL_DATASETS),
                 seeds=tuple(sorted({seed for cell in scores.values() for seed in cell})),
                 cells={place: Cell(cell) for place, cell in scores.items()},
             )
         )
-    return Comparison(results, normalised, tuple(tables))
+    return Comparison(results, normalised, tuple(tables), unfinished)
 
 
 def _varied(results: Sequence[Result]) -> list[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from decision_minrnn.errors import UnknownNameError
 from decision_minrnn.published import D4RL_COLUMNS, Published, published_d4rl
 from decision_minrnn.sweep.aggregates import Aggregate, aggregates
-from decision_minrnn.sweep.results import Comparison, ScoreTable
+from decision_minrnn.sweep.results import Cell, Comparison, ScoreTable
 from decision_minrnn.sweep.sheets import Sheet, latex_sheet, markdown_sheet
 from decision_minrnn.sweep.statistics import Estimate
 
@@ -38,26 +38,26 @@ def latex(comparison: Comparison, against: str | None = None) -> str:
 def notes(comparison: Comparison) -> list[str]:
     """How the scores were measured."""
     infos = [result.info for result in comparison.results]
-    references = sorted({info.task.reference_name or "" for info in infos})
-    updates, episodes = (sorted({getattr(info.train, name) for info in infos}) for name in ("updates", "episodes"))
-    environments = sorted({info.task.env_id or "" for info in infos})
     measured = (
-        f"{' and '.join(environments)}; {_numbers(episodes)} episodes for each target and run; weights after the last "
-        f"of {_numbers(updates)} updates; state carried"
+        f"{_listed(info.task.env_id or '' for info in infos)}; {_listed(info.train.episodes for info in infos)} "
+        "episodes for each target and run; weights after the last of "
+        f"{_listed(info.train.updates for info in infos)} updates; state carried"
     )
     if comparison.normalised:
-        measured += f"; normalised with {' and '.join(references)}"
+        measured += f"; normalised with {_listed(info.task.reference_name or '' for info in infos)}"
     found = [
         f"{measured}.",
-        f"mean ± deviation over seeds; in brackets how many, where not all; {_NONE}: no finished run. IQM: mean of the "
-        "middle half of all runs. P(>): probability of a higher score on a dataset drawn at random. Intervals: 95 %, "
-        "stratified bootstrap over runs.",
-        "; ".join(
-            sorted({", ".join(f"{name} {version}" for name, version in info.versions.items()) for info in infos})
-        ),
+        f"Mean ± deviation over seeds {_listed(info.train.seed for info in infos)}; in brackets over how many, where "
+        f"not all; {_NONE}: none.",
+        "IQM: mean of the middle half of all scores. P(>): probability of a higher score on a dataset drawn at random. "
+        "In brackets: 95 %, stratified bootstrap over runs.",
+        *sorted({", ".join(f"{name} {version}" for name, version in info.versions.items()) + "." for info in infos}),
     ]
-    if any(_published_columns(table) for table in comparison.tables):
-        found.append("published: arXiv 2410.01201, five seeds, with its own protocol and versions of the environments.")
+    if comparison.unfinished:
+        planned = comparison.unfinished + len(infos)
+        found.append(f"{comparison.unfinished} of {planned} runs are not finished, and not in the tables.")
+    if any(table.published for table in comparison.tables):
+        found.append("Published: arXiv 2410.01201, five seeds, with its own protocol and versions of the environments.")
     return found
 
 
@@ -65,39 +65,40 @@ def _sheets(comparison: Comparison, against: str | None) -> Iterator[Sheet]:
     """For each target, the scores, and the algorithms over all datasets."""
     for table in comparison.tables:
         target = _target(table)
-        rows = [_row(table, dataset) for dataset in table.datasets]
-        if len(table.datasets) > 1:
-            rows.append(_average(table))
-        published = [f"published {D4RL_COLUMNS[encoder]}" for encoder in _published_columns(table)]
-        yield Sheet(f"{measure(comparison).capitalize()}, {target}", ("", *table.algorithms, *published), rows)
+        yield Sheet(f"{measure(comparison).capitalize()}, {target}", *_scores(table))
         if found := aggregates(table):
             yield Sheet(f"Over all datasets, {target}", *_over_all(found, against))
 
 
-def _row(table: ScoreTable, dataset: str) -> list[str]:
-    cells = [table.cells.get((dataset, algorithm)) for algorithm in table.algorithms]
-    most = len(table.seeds)
-    words = []
-    for cell in cells:
-        runs = len(cell.scores) if cell else 0
-        spread = f" ± {cell.deviation:.1f}" if cell and runs > 1 else ""
-        words.append(f"{cell.mean:.1f}{spread}" + (f" ({runs})" if runs < most else "") if cell else _NONE)
-    published = [published_d4rl(dataset, encoder) for encoder in _published_columns(table)]
-    return [dataset, *words, *(_published(cell) for cell in published)]
+def _scores(table: ScoreTable) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the first table: datasets, and the average of columns that have a number for each."""
+    columns: dict[str, list[Cell | Published | None]] = {
+        name: [table.cells.get((dataset, name)) for dataset in table.datasets] for name in table.algorithms
+    }
+    if table.published:
+        for encoder, name in D4RL_COLUMNS.items():
+            columns[f"published {name}"] = [
+                published_d4rl(dataset, encoder) if dataset in table.published else None for dataset in table.datasets
+            ]
+    rows = [
+        [dataset, *(_word(column[index], len(table.seeds)) for column in columns.values())]
+        for index, dataset in enumerate(table.datasets)
+    ]
+    if len(rows) > 1:
+        means = ([cell.mean for cell in column if cell] for column in columns.values())
+        rows.append(["average", *(f"{np.mean(found):.1f}" if len(found) == len(rows) else _NONE for found in means)])
+    return ["", *columns], rows
 
 
-def _average(table: ScoreTable) -> list[str]:
-    """Means over the datasets, where there is a number on each."""
-    words = []
-    for algorithm in table.algorithms:
-        cells = [table.cells.get((dataset, algorithm)) for dataset in table.datasets]
-        means = [cell.mean for cell in cells if cell]
-        words.append(f"{np.mean(means):.1f}" if len(means) == len(cells) else _NONE)
-    for encoder in _published_columns(table):
-        published = [published_d4rl(dataset, encoder) for dataset in table.datasets]
-        means = [cell.mean for cell in published if cell]
-        words.append(f"{np.mean(means):.1f}" if len(means) == len(published) else _NONE)
-    return ["average", *words]
+def _word(cell: Cell | Published | None, seeds: int) -> str:
+    """A mean with its deviation, and with the number of runs where it is not that of the seeds."""
+    if cell is None:
+        return _NONE
+    if isinstance(cell, Published):
+        return str(cell).replace("±", " ± ")
+    runs = len(cell.scores)
+    spread = f" ± {cell.deviation:.1f}" if runs > 1 else ""
+    return f"{cell.mean:.1f}{spread}" + (f" ({runs})" if runs < seeds else "")
 
 
 def _over_all(found: Sequence[Aggregate], against: str | None) -> tuple[Sequence[str], list[list[str]]]:
@@ -106,14 +107,13 @@ def _over_all(found: Sequence[Aggregate], against: str | None) -> tuple[Sequence
     base = against or names[0]
     if base not in names:
         raise UnknownNameError("algorithm", base, names, "Expected one that has runs on all datasets.")
+    runs_of_base = found[names.index(base)].runs
     rows = []
     for row in found:
         improvement = row.improvements.get(base)
-        runs = min(row.runs, *(other.runs for other in found if other.algorithm == base))
-        better = _interval(improvement, runs, ".2f") if improvement else _NONE
-        rows.append(
-            [row.algorithm, str(row.runs), f"{row.mean.value:.1f}", _interval(row.iqm, row.runs, ".1f"), better]
-        )
+        better = _interval(improvement, max(row.runs, runs_of_base), ".2f") if improvement else _NONE
+        iqm = _interval(row.iqm, row.runs, ".1f")
+        rows.append([row.algorithm, str(row.runs), f"{row.mean.value:.1f}", iqm, better])
     return ("", "runs", "mean", "IQM", f"P(> {base})"), rows
 
 
@@ -135,20 +135,12 @@ def single_target(table: ScoreTable) -> str:
     return f"{targets.pop():g}" if len(targets) == 1 else ""
 
 
-def _published_columns(table: ScoreTable) -> list[str]:
-    """Encoders with published figures, if a dataset of the table has any."""
-    return [name for name in D4RL_COLUMNS if any(published_d4rl(dataset, name) for dataset in table.datasets)]
-
-
-def _published(cell: Published | None) -> str:
-    return str(cell).replace("±", " ± ") if cell else _NONE
-
-
 def _interval(estimate: Estimate, runs: int, form: str) -> str:
     """With its interval, where there is more than one run to draw."""
     value, low, high = (f"{number:{form}}" for number in estimate)
     return f"{value} [{low}, {high}]" if runs > 1 else value
 
 
-def _numbers(values: Sequence[int]) -> str:
-    return " or ".join(f"{value:,}" for value in values)
+def _listed(values: Iterable[str | int]) -> str:
+    """Each value once, in order."""
+    return ", ".join(f"{value:,}" if isinstance(value, int) else value for value in sorted(set(values)))

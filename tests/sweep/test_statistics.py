@@ -66,9 +66,9 @@ def test_the_interval_agrees_with_the_normal_one() -> None:
 
 
 def test_the_interval_of_an_improvement() -> None:
-    x = np.random.default_rng(3).normal(1, 1, (60, 4))
-    y = np.random.default_rng(4).normal(0, 1, (60, 4))
-    value, low, high = stratified_bootstrap(probability_of_improvement, x, y, resamples=500)
+    x = np.random.default_rng(3).normal(1, 1, (30, 4))
+    y = np.random.default_rng(4).normal(0, 1, (30, 4))
+    value, low, high = stratified_bootstrap(probability_of_improvement, x, y, resamples=300)
     assert low < norm.cdf(1 / np.sqrt(2)) < high
     assert low < value < high
     assert stratified_bootstrap(probability_of_improvement, x, x - 100) == (1, 1, 1)

@@ -12,12 +12,14 @@ def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
     from decision_minrnn.cli.benchmark.encoders import show_encoders
     from decision_minrnn.cli.benchmark.gpu import show_gpu
+    from decision_minrnn.cli.benchmark.returns import show_returns
     from decision_minrnn.cli.benchmark.speed import show_speed
 
     commands: dict[str, Any] = {
         "speed": show_speed,
         "encoders": show_encoders,
         "gpu": show_gpu,
+        "returns": show_returns,
     }
     subcommand_cli_from_dict(
         commands,

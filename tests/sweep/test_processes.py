@@ -1,0 +1,82 @@
+"""Trials in real processes: one that works, one that cannot, one that is killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from pathlib import Path
+from typing import Any
+
+import h5py
+from tiny import train_config, write_hopper_file
+
+from decision_minrnn.sweep.folders import condition
+from decision_minrnn.sweep.processes import LocalProcesses
+from decision_minrnn.sweep.trial import Trial, run_trial
+from decision_minrnn.sweep.workers import Ended
+
+
+def trial_of(folder: Path, name: str, dataset: Path, **settings: Any) -> Trial:
+    small = {"dataset": str(dataset), "env": "hopper", "targets": (100.0,), "episodes": 1}
+    return Trial(name, train_config(folder / name, **small | settings))
+
+
+def spoilt_file(path: Path) -> Path:
+    write_hopper_file(path)
+    with h5py.File(path, "r+") as file:
+        file["rewards"][3] = float("nan")
+    return path
+
+
+def all_of(workers: LocalProcesses, count: int) -> dict[str, str]:
+    found: list[Ended] = []
+    while len(found) < count:
+        found += workers.ended(10)
+    return {trial.name: error for trial, error in found}
+
+
+def test_a_trial_that_cannot_be_trained_fails_alone_and_keeps_its_log(tmp_path: Path) -> None:
+    good = trial_of(tmp_path, "good", write_hopper_file(tmp_path / "good.hdf5"))
+    bad = trial_of(tmp_path, "bad", spoilt_file(tmp_path / "bad.hdf5"))
+    workers = LocalProcesses(2)
+    workers.start(good)
+    assert workers.has_room()
+    workers.start(bad)
+    assert not workers.has_room()
+    errors = all_of(workers, 2)
+    assert workers.has_room()
+    assert errors["good"] == ""
+    assert condition(good) == "done"
+    assert "update 12: return" in (good.folder / "log.txt").read_text()
+    assert "NaN" in errors["bad"]
+    assert errors["bad"] in (bad.folder / "log.txt").read_text()
+    assert condition(bad) == "missing"
+    # what is mended is trained, although its log is there
+    write_hopper_file(tmp_path / "bad.hdf5")
+    assert run_trial(bad) == ""
+    assert condition(bad) == "done"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "bad.hdf5", "good", "good.hdf5"]
+
+
+def test_a_process_that_is_killed_is_a_failure(tmp_path: Path) -> None:
+    workers = LocalProcesses(1)
+    workers.start(trial_of(tmp_path, "killed", write_hopper_file(tmp_path / "hopper.hdf5")))
+    (process,) = multiprocessing.active_children()
+    process.kill()
+    assert all_of(workers, 1) == {"killed": "its process was ended by SIGKILL"}
+
+
+def test_stopping_ends_every_process(tmp_path: Path) -> None:
+    dataset = write_hopper_file(tmp_path / "hopper.hdf5")
+    trial = trial_of(tmp_path, "long", dataset, updates=1_000_000, checkpoint_every=1_000_000)
+    workers = LocalProcesses(1)
+    workers.start(trial)
+    metrics = trial.folder / "metrics.jsonl"
+    while not (metrics.exists() and metrics.stat().st_size):
+        assert workers.ended(0) == []
+        time.sleep(0.05)
+    workers.stop()
+    assert multiprocessing.active_children() == []
+    assert condition(trial) == "begun"
+    assert list((trial.folder / "checkpoints").iterdir()), "it was asked, and saved"
+    assert "stopped after update" in (trial.folder / "log.txt").read_text()
