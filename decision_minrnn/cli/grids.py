@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from math import inf
 from typing import TYPE_CHECKING, Literal
 
 import tyro
@@ -18,6 +19,7 @@ from decision_minrnn.files import write_json
 if TYPE_CHECKING:
     from decision_minrnn.sweep.results import Comparison
     from decision_minrnn.sweep.status import Status
+    from decision_minrnn.sweep.workers import Workers
 
 Form = Literal["markdown", "csv", "latex"]
 
@@ -66,6 +68,17 @@ class GridOptions(ResultOptions):
     retries: int = 0
     """How often a trial that fails goes on from its last checkpoint."""
 
+    ray: str | None = None
+    """Run on the Ray cluster at this address (HOST:PORT, ray://HOST:PORT or auto), or on one that is started here
+    (local), in place of --jobs (extra: ray). All nodes must share the folder that the sweep is started in, at the same
+    path."""
+
+    cpus_per_trial: float = 1.0
+    """CPUs of the cluster that each trial takes."""
+
+    gpus_per_trial: float = 0.0
+    """GPUs of the cluster that each trial takes; 0.5 puts two trials on one."""
+
     plan: bool = False
     """Print the trials and how far they are, and run nothing."""
 
@@ -89,7 +102,6 @@ def run_grid(
     from decision_minrnn.runs import LOG
     from decision_minrnn.sweep.display import Display
     from decision_minrnn.sweep.grid import EncoderChoice, plan_trials, read_variation
-    from decision_minrnn.sweep.processes import LocalProcesses
     from decision_minrnn.sweep.results import compare, read_results
     from decision_minrnn.sweep.running import run_waiting
     from decision_minrnn.sweep.status import statuses
@@ -97,13 +109,15 @@ def run_grid(
     check_output("--json", options.json)
     require(options, "jobs", options.jobs >= 1, "a whole number of at least 1")
     require(options, "retries", options.retries >= 0, "a whole number of at least 0")
+    require(options, "cpus_per_trial", 0 < options.cpus_per_trial < inf, "a number above 0")
+    require(options, "gpus_per_trial", 0 <= options.gpus_per_trial < inf, "a number of at least 0")
     chosen = [EncoderChoice(*read_encoder(word)) for word in encoders]
     varied = [read_variation(word) for word in variations]
     sweep = statuses(plan_trials(settings.config(), options.out, datasets, chosen, seeds, varied))
     if options.plan:
         return show_plan(sweep, options.json)
-    if not options.collect:
-        run_waiting(sweep, LocalProcesses(options.jobs), Display(wide_console(stderr=True), sweep), options.retries)
+    if not options.collect and any(status.state == "waiting" for status in sweep):
+        run_waiting(sweep, workers(options), Display(wide_console(stderr=True), sweep), options.retries)
     results = read_results(status.trial.folder for status in sweep)
     if results or options.collect:
         names = [locate(dataset).name for dataset in datasets]
@@ -111,6 +125,17 @@ def run_grid(
     if failed := [status for status in sweep if status.state == "failed"]:
         reasons = "".join(f"\n  {status.trial.folder / LOG}: {status.error}" for status in failed)
         raise TrainingError(f"{len(failed)} of {len(sweep)} trials failed; the same command tries them again.{reasons}")
+
+
+def workers(options: GridOptions) -> Workers:
+    """Where the trials are to run."""
+    if options.ray is None:
+        from decision_minrnn.sweep.processes import LocalProcesses
+
+        return LocalProcesses(options.jobs)
+    from decision_minrnn.sweep.cluster import RayCluster
+
+    return RayCluster(options.ray, options.out, options.cpus_per_trial, options.gpus_per_trial)
 
 
 def show_plan(sweep: Sequence[Status], json: str | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 from made_runs import make_run
 from tiny import write_hopper_file
 
-from decision_minrnn.checkpoint import checkpoint_folders
+from decision_minrnn.checkpoint import checkpoint_folders, update_of
 from decision_minrnn.cli import main
 from decision_minrnn.tracking import read_metrics
 
@@ -119,58 +118,40 @@ def test_bad_input_ends_in_a_message(
     assert list(here.iterdir()) == []
 
 
-def start(here: Path) -> tuple[subprocess.Popen[str], list[Path]]:
-    """A sweep of three trials, two at a time, that has written metrics of both; and the folders of the two."""
-    command = "sweep --datasets hopper.hdf5 --seeds 0 1 2 --jobs 2"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "decision_minrnn", *command.split(), *LONG.split()],
-        cwd=here,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    running = [here / f"runs/sweep/hopper__mingru__{seed}" for seed in (0, 1)]
-    while not all(read_metrics(folder) for folder in running):
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.05)
-    return process, running
-
-
-LONG = SMALL.replace("--updates 6 --log-every 2", "--updates 1000 --log-every 10 --checkpoint-every 1000")
+LONG = SMALL.replace("--updates 6 --log-every 2", "--updates 500 --log-every 10 --checkpoint-every 500").split()
+GRID = ["sweep", "--datasets", "hopper.hdf5", "--seeds", "0", "1", "2", *LONG, "--jobs", "2"]
 
 
 def processes_of(folders: list[Path]) -> list[int]:
-    """The process of each trial, from the first line of its log."""
+    """The process of each trial, from the last beginning in its log."""
     return [int((folder / "log.txt").read_text().split("process ")[-1].split()[0]) for folder in folders]
-
-
-def wait_for_the_end(processes: list[int]) -> None:
-    while any(Path(f"/proc/{process}").exists() for process in processes):
-        time.sleep(0.05)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads from /proc whether a process is there")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_sweep_that_is_stopped_or_killed_goes_on(
     here: Path, number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_hopper_file(here / "hopper.hdf5")
-    sweep, folders = start(here)
-    trials = processes_of(folders)
-    os.kill(sweep.pid, number)
+    command = [sys.executable, "-m", "decision_minrnn", *GRID]
+    sweep = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    folders = [here / f"runs/sweep/hopper__mingru__{seed}" for seed in (0, 1)]
+    while not all(read_metrics(folder) for folder in folders):
+        assert sweep.poll() is None
+        time.sleep(0.05)
+    sweep.send_signal(number)
     _, errors = sweep.communicate()
-    wait_for_the_end(trials)
-    assert sweep.returncode == (-9 if number == signal.SIGKILL else 128 + number)
+    while any(Path(f"/proc/{process}").exists() for process in processes_of(folders)):
+        time.sleep(0.05)
+    assert sweep.returncode == (-number if number == signal.SIGKILL else 128 + number)
     if number != signal.SIGKILL:
         assert "stopped with 0 of 3 trials done, and saved the others. Continue with the same command." in errors
-    stopped_at = [int(checkpoint_folders(folder)[-1].name.split("-")[1]) for folder in folders]
-    assert all(0 < update < 1000 for update in stopped_at), "each saved when it ended"
+    stopped_at = [update_of(checkpoint_folders(folder)[-1]) for folder in folders]
+    assert all(0 < update < 500 for update in stopped_at), "each saved when it ended"
     assert not (here / "runs/sweep/hopper__mingru__2").exists()
 
-    command = "sweep --datasets hopper.hdf5 --seeds 0 1 2 --jobs 2"
-    assert main([*command.split(), *LONG.split()]) == 0
+    assert main(GRID) == 0
     assert "Mean ± deviation over seeds 0, 1, 2;" in capsys.readouterr().out
     for folder, update in zip(folders, stopped_at, strict=True):
         assert f"from update {update}" in (folder / "log.txt").read_text()
-        assert [row["update"] for row in read_metrics(folder)] == [*range(10, 1001, 10), 1000] or update % 10
