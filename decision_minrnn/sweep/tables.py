@@ -40,7 +40,7 @@ def notes(comparison: Comparison) -> list[str]:
     infos = [result.info for result in comparison.results]
     measured = (
         f"{_listed(info.task.env_id or '' for info in infos)}; {_listed(info.train.episodes for info in infos)} "
-        "episodes for each target and run; weights after the last of "
+        "episodes for each run and target, which was set before training; weights after the last of "
         f"{_listed(info.train.updates for info in infos)} updates; state carried"
     )
     if comparison.normalised:

@@ -56,7 +56,7 @@ def test_markdown_by_hand(comparison: Comparison) -> None:
 | mingru | 2 | 28.0 | 27.0 [25.0, 31.0] | - |
 | mlp | 1 | 16.0 | 16.0 | 0.25 [0.00, 0.50] |
 
-- Hopper-v5; 20 episodes for each target and run; weights after the last of 100 updates; state carried; normalised with d4rl.
+- Hopper-v5; 20 episodes for each run and target, which was set before training; weights after the last of 100 updates; state carried; normalised with d4rl.
 - Mean ± deviation over seeds 0, 1; in brackets over how many, where not all; -: none.
 - IQM: mean of the middle half of all scores. P(>): probability of a higher score on a dataset drawn at random. In brackets: 95 %, stratified bootstrap over runs.
 - decision-minrnn 0.1.0.
