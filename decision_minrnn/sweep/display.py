@@ -39,12 +39,13 @@ class Display:
         """Say that a trial is in another state; on a terminal, whose table shows it, only what went wrong is said."""
         if self._live and not status.error:
             return
-        parts = {"update": status.progress.update, "score": _scores(status), "log": status.trial.folder / LOG}
-        shown = {"running": ("update",), "done": ("score",), "waiting": ("update",), "failed": ("log",)}[status.state]
-        said = ", ".join(f"{part} {parts[part]}" for part in shown if parts[part])
-        again = f"goes on after: {status.error}" if status.state == "waiting" else status.error
-        line = f"{status.trial.name}: {status.state}" + "".join(f"; {part}" for part in (again, said) if part)
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        said = {
+            "running": f"runs, from update {status.progress.update}",
+            "done": f"done, score {_scores(status) or 'not measured'}",
+            "waiting": f"goes on later, after: {status.error}",
+            "failed": f"failed: {status.error} (see {status.trial.folder / LOG})",
+        }[status.state]
+        self.console.print(f"{status.trial.name}: {said}", markup=False, highlight=False, soft_wrap=True)
 
     def refresh(self) -> None:
         """Show the present state."""

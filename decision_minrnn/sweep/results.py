@@ -34,20 +34,12 @@ class Result:
 
     folder: Path
     info: RunInfo
+    dataset: str
+    """Name of the dataset."""
     returns: tuple[float, ...]
     """Mean return, for each target."""
     scores: tuple[float, ...] | None
     """The same, normalised; None where there is no reference."""
-
-    @property
-    def dataset(self) -> str:
-        """Name of the dataset."""
-        dataset = self.info.train.dataset
-        try:
-            return locate(dataset).name
-        except DecisionMinRNNError:
-            # the run may have been made elsewhere
-            return Path(dataset).stem
 
     @property
     def encoder(self) -> EncoderChoice:
@@ -57,14 +49,24 @@ class Result:
 
 def read_results(folders: Iterable[Path]) -> list[Result]:
     """The finished and evaluated runs among folders; those that hold no run or an unfinished one are left out."""
-    results = []
+    results, names = [], dict[str, str]()
     for folder in folders:
         if (folder / "config.json").exists() and is_finished(folder, info := read_run(folder)) and info.train.evaluate:
-            results.append(_read(folder, info))
+            dataset = info.train.dataset
+            names[dataset] = names.get(dataset) or _name(dataset)
+            results.append(_read(folder, info, names[dataset]))
     return results
 
 
-def _read(folder: Path, info: RunInfo) -> Result:
+def _name(dataset: str) -> str:
+    """Of the dataset of a run that may have been made elsewhere."""
+    try:
+        return locate(dataset).name
+    except DecisionMinRNNError:
+        return Path(dataset).stem
+
+
+def _read(folder: Path, info: RunInfo, dataset: str) -> Result:
     rows = [row for row in read_metrics(folder) if row["update"] == info.train.updates]
     scalars = {tag: value for row in rows for tag, value in row.items()}
     targets = [f"{target:g}" for target in info.task.targets]
@@ -74,7 +76,7 @@ def _read(folder: Path, info: RunInfo) -> Result:
         scores = tuple(scalars[f"eval/normalized_score/{target}"] for target in targets) if scored else None
     except KeyError as error:
         raise CheckpointError(f"{folder / 'metrics.jsonl'} is damaged: it has no {error.args[0]}.") from error
-    return Result(folder, info, returns, scores)
+    return Result(folder, info, dataset, returns, scores)
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,8 @@ def compare(
     if not results:
         raise ConfigError("there is no finished and evaluated run to make a table of.")
     normalised = all(result.scores is not None for result in results)
-    names = {result.folder: _algorithm(result, _varied(results)) for result in results}
+    varied = _varied(results)
+    names = {result.folder: _algorithm(result, varied) for result in results}
     rows = _ordered((result.dataset for result in results), datasets)
     ranked = sorted(results, key=lambda result: _rank(str(result.encoder), encoders))
     cards = {result.dataset for result in results if result.info.cards.get("dataset") == result.dataset}

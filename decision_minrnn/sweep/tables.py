@@ -50,7 +50,7 @@ def notes(comparison: Comparison) -> list[str]:
         f"Mean ± deviation over seeds {_listed(info.train.seed for info in infos)}; in brackets over how many, where "
         f"not all; {_NONE}: none.",
         "IQM: mean of the middle half of all scores. P(>): probability of a higher score on a dataset drawn at random. "
-        "In brackets: 95 %, stratified bootstrap over runs.",
+        "In brackets: 95 %, stratified bootstrap over runs; too narrow where these are few.",
         *sorted({", ".join(f"{name} {version}" for name, version in info.versions.items()) + "." for info in infos}),
     ]
     if comparison.unfinished:
@@ -67,7 +67,7 @@ def _sheets(comparison: Comparison, against: str | None) -> Iterator[Sheet]:
         target = _target(table)
         yield Sheet(f"{measure(comparison).capitalize()}, {target}", *_scores(table))
         if found := aggregates(table):
-            yield Sheet(f"Over all datasets, {target}", *_over_all(found, against))
+            yield Sheet(f"Over all datasets and runs, {target}", *_over_all(found, against))
 
 
 def _scores(table: ScoreTable) -> tuple[list[str], list[list[str]]]:

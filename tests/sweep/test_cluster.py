@@ -43,7 +43,7 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(tmp_path: P
     reached = update_of(checkpoint_folders(killed)[-1])
     printed, errors = sweep.communicate()
     assert sweep.returncode == 0, errors
-    assert "hopper__mingru__0: waiting; goes on after: WorkerCrashedError" in errors
+    assert "hopper__mingru__0: goes on later, after: WorkerCrashedError" in errors
     assert "Mean ± deviation over seeds 0, 1;" in printed
     assert len(set(processes_of(killed))) == 2
     assert len(processes_of(other)) == 1

@@ -72,20 +72,21 @@ def test_what_is_done_is_not_run_again(tmp_path: Path) -> None:
 
 def test_no_more_at_once_than_there_is_room_for(tmp_path: Path) -> None:
     lines = run(sweep_of(tmp_path, "a", "b", "c"), ScriptedWorkers())
-    assert lines == ["a: running", "b: running", "a: done", "c: running", "b: done", "c: done"]
+    runs, done = "runs, from update 0", "done, score not measured"
+    assert lines == [f"a: {runs}", f"b: {runs}", f"a: {done}", f"c: {runs}", f"b: {done}", f"c: {done}"]
 
 
 def test_a_failure_does_not_end_the_rest(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path, "a", "b", "c")
     lines = run(sweep, ScriptedWorkers(a=["out of memory"]))
     assert states(sweep) == ["failed", "done", "done"]
-    assert f"a: failed; out of memory; log {tmp_path / 'a' / 'log.txt'}" in lines
+    assert f"a: failed: out of memory (see {tmp_path / 'a' / 'log.txt'})" in lines
 
 
 def test_a_failure_is_tried_again_as_often_as_asked(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path, "a", "b")
     workers = ScriptedWorkers(a=["first", "second"], b=["first"])
-    run(sweep, workers, retries=1)
+    assert "a: goes on later, after: first" in run(sweep, workers, retries=1)
     assert states(sweep) == ["failed", "done"]
     assert sweep[0].error == "second"
     assert sorted(workers.started) == ["a", "a", "b", "b"]

@@ -49,7 +49,7 @@ def test_markdown_by_hand(comparison: Comparison) -> None:
 | b | 44.0 ± 4.0 | 20.0 (1) | - |
 | average | 28.0 | 16.0 | - |
 
-**Over all datasets, target return 3600**
+**Over all datasets and runs, target return 3600**
 
 |  | runs | mean | IQM | P(> mingru) |
 | --- | --: | --: | --: | --: |
@@ -58,7 +58,7 @@ def test_markdown_by_hand(comparison: Comparison) -> None:
 
 - Hopper-v5; 20 episodes for each run and target, which was set before training; weights after the last of 100 updates; state carried; normalised with d4rl.
 - Mean ± deviation over seeds 0, 1; in brackets over how many, where not all; -: none.
-- IQM: mean of the middle half of all scores. P(>): probability of a higher score on a dataset drawn at random. In brackets: 95 %, stratified bootstrap over runs.
+- IQM: mean of the middle half of all scores. P(>): probability of a higher score on a dataset drawn at random. In brackets: 95 %, stratified bootstrap over runs; too narrow where these are few.
 - decision-minrnn 0.1.0.
 - 5 of 12 runs are not finished, and not in the tables.
 """  # noqa: E501
