@@ -59,3 +59,16 @@ class Aaren(Segmented):
         sums, final = (part.unflatten(-1, (self.heads, 1 + self.size)) for part in (h, last))
         y = self.project_out((sums[..., 1:] / sums[..., :1]).flatten(2).to(x.dtype))
         return y, (largest[:, -1], final[..., 0], final[..., 1:].flatten(1))
+
+    def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
+        """The equations above, once."""
+        largest_before, denominator, numerator = state
+        keys, values = (part.unflatten(-1, (self.heads, self.size)) for part in self.project_in(x).chunk(2, dim=-1))
+        scores = (keys * self.query).sum(dim=-1) * self.size**-0.5
+        before = largest_before.detach()
+        largest = torch.maximum(scores.detach(), before)
+        decay, weight = torch.exp(before - largest), torch.exp(scores - largest)
+        denominator = decay * denominator + weight
+        weighted = decay[..., None] * numerator.unflatten(-1, (self.heads, self.size)) + weight[..., None] * values
+        y = self.project_out((weighted / denominator[..., None]).flatten(1))
+        return y, (largest, denominator, weighted.flatten(1))

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from decision_minrnn.encoders.base import register_layer
+from decision_minrnn.encoders.base import Step, register_layer
 from decision_minrnn.encoders.segments import Segmented
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.ops import linear_scan
@@ -63,10 +63,21 @@ class S4D(Segmented):
 
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
         """One multiply-add for each mode."""
+        return self.stepper()(x, state)
+
+    def stepper(self) -> Step:
+        """The coefficients are worked out once, and complex products written as real ones, which can be exported."""
         exponent, write = self._discretised()
-        h = torch.exp(exponent) * torch.view_as_complex(state[0].contiguous()) + x[..., None] * write
-        y = 2 * (h * torch.view_as_complex(self.read)).real.sum(dim=-1) + self.skip * x
-        return y.to(x.dtype), (torch.view_as_real(h),)
+        decay, turned, write = (torch.view_as_real(z) for z in (torch.exp(exponent), 1j * torch.exp(exponent), write))
+        read = 2 * self.read * self.read.new_tensor([1.0, -1.0])  # 2 Re(C h) = 2 (Re C Re h - Im C Im h)
+
+        def step(x: Tensor, state: State) -> tuple[Tensor, State]:
+            (h,) = state
+            h = h[..., :1] * decay + h[..., 1:] * turned + x[..., None, None] * write
+            y = (h * read).sum(dim=(-2, -1)) + self.skip * x
+            return y.to(x.dtype), (h,)
+
+        return step
 
     def _run_pieces(
         self, x: Float[Tensor, "batch pieces length width"], h: Tensor

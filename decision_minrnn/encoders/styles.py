@@ -17,8 +17,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from decision_minrnn.encoders.base import Encoder, register_layer
+from decision_minrnn.encoders.base import Encoder, Step, register_layer
 from decision_minrnn.encoders.convolution import CausalConvolution
+from decision_minrnn.encoders.direct import linear
 from decision_minrnn.encoders.s4d import S4D
 from decision_minrnn.encoders.s6 import S6
 from decision_minrnn.errors import UnknownNameError
@@ -68,10 +69,20 @@ class Gated(Encoder):
 
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
         """For one step."""
-        entering, kept = self.before(self.project_in(x))
-        shifted, cache = self.shift.step(entering, state[:1])
-        y, memory = self.layer.step(self.between(shifted, kept), state[1:])
-        return self.project_out(self.after(y, kept)), cache + memory
+        return self.stepper()(x, state)
+
+    def stepper(self) -> Step:
+        """For one step, with those of the parts."""
+        project_in, project_out = linear(self.project_in), linear(self.project_out)
+        shift, layer = self.shift.stepper(), self.layer.stepper()
+
+        def step(x: Tensor, state: State) -> tuple[Tensor, State]:
+            entering, kept = self.before(project_in(x))
+            shifted, cache = shift(entering, state[:1])
+            y, memory = layer(self.between(shifted, kept), state[1:])
+            return project_out(self.after(y, kept)), cache + memory
+
+        return step
 
 
 class MambaStyle(Gated):
