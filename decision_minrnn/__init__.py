@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from decision_minrnn.config import ModelConfig, TrainConfig
     from decision_minrnn.data import Trajectories, load_dataset
+    from decision_minrnn.evaluation import Evaluation
     from decision_minrnn.model import DecisionModel
     from decision_minrnn.policy import Policy
-    from decision_minrnn.rollout import Evaluation, evaluate
+    from decision_minrnn.rollout import evaluate
     from decision_minrnn.runs import load_policy
     from decision_minrnn.seeds import train_seeds
     from decision_minrnn.training import Run, resume, train
 
 _PUBLIC = {
     "DecisionModel": "model",
-    "Evaluation": "rollout",
+    "Evaluation": "evaluation",
     "ModelConfig": "config",
     "Policy": "policy",
     "Run": "training",

@@ -16,6 +16,7 @@ from torch import Tensor
 from decision_minrnn.config import Memory
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.model import DecisionModel
+from decision_minrnn.origin import Origin, Task
 from decision_minrnn.types import State
 
 
@@ -34,9 +35,16 @@ class Policy:
     """
 
     def __init__(
-        self, model: DecisionModel, memory: Memory = "carried", context: int | None = None, sampled: bool = False
+        self,
+        model: DecisionModel,
+        memory: Memory = "carried",
+        context: int | None = None,
+        sampled: bool = False,
+        origin: Origin | None = None,
     ) -> None:
         """`context` is by default that of training, which a model of whole episodes lacks: it must be given one.
+
+        `origin` says what the model was trained for, so that `evaluate` need not be told.
 
         Raises `ConfigError` for that, and for `sampled` actions of a model whose actions are not discrete.
         """
@@ -53,8 +61,14 @@ class Policy:
         if sampled and not model.config.discrete:
             raise ConfigError("only discrete actions can be sampled; this model predicts an action, no distribution.")
         self.sampled = sampled
+        self.origin = origin
         self._device = model.head.weight.device
         self.reset(1, 0.0)
+
+    @property
+    def task(self) -> Task | None:
+        """What it was trained for; None for a policy that was made of a model alone."""
+        return self.origin.run.task if self.origin else None
 
     def reset(self, batch_size: int, target_return: ArrayLike, seeds: Sequence[int] | None = None) -> None:
         """Start `batch_size` episodes.

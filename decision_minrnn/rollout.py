@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from decision_minrnn.cards import EnvCard, Reference
 from decision_minrnn.config import EVALUATION_SEED
 from decision_minrnn.envs import Environments
 from decision_minrnn.errors import ConfigError
+from decision_minrnn.evaluation import Evaluation, TargetResult
 from decision_minrnn.policy import Policy
 from decision_minrnn.rounding import rows_for
 from decision_minrnn.scores import bootstrap_interval, interquartile_mean, normalized_score
@@ -99,72 +99,10 @@ def rollout(
     return [result for result in results if result is not None]
 
 
-@dataclass(frozen=True)
-class TargetResult:
-    """The episodes run at one target return.
-
-    Deviations are over episodes, with 1/n; scores are None without a reference.
-    """
-
-    target_return: float
-    episodes: int
-    return_mean: float
-    return_std: float
-    return_min: float
-    return_max: float
-    length_mean: float
-    normalized_mean: float | None
-    normalized_std: float | None
-    normalized_iqm: float | None
-    """Mean of the middle half of the scores."""
-    ci95: tuple[float, float] | None
-    """Bootstrap interval of the mean score."""
-    returns: tuple[float, ...]
-    """Each episode's return, in the order of the seeds."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a policy returned, and everything that is needed to read the number."""
-
-    targets: tuple[TargetResult, ...]
-    reference: str | None
-    """Name of the two returns that the scores are normalised with."""
-    reference_min: float | None
-    reference_max: float | None
-    env_id: str
-    memory: str
-    checkpoint: str
-    """Which weights: the last of a run, unless asked otherwise."""
-    seeds: tuple[int, ...]
-    """Seeds of the episodes, the same for each target."""
-    versions: dict[str, str]
-    steps_per_second: float
-    """Environment steps of all episodes a second, simulation included."""
-    wall_seconds: float
-    sampled: bool = False
-    """Whether discrete actions were drawn, rather than the likeliest taken."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As written to `evaluation.json`."""
-        return asdict(self)
-
-    def scalars(self) -> dict[str, float]:
-        """As TensorBoard scalars: one set for each target, which ends the tag."""
-        scalars = {}
-        for result in self.targets:
-            target = f"{result.target_return:g}"
-            scalars[f"eval/return/{target}"] = result.return_mean
-            scalars[f"eval/length/{target}"] = result.length_mean
-            if result.normalized_mean is not None:
-                scalars[f"eval/normalized_score/{target}"] = result.normalized_mean
-        return scalars
-
-
 def evaluate(
     policy: Policy,
-    env_id: str,
-    targets: Sequence[float],
+    env_id: str | None = None,
+    targets: Sequence[float] = (),
     *,
     episodes: int = 20,
     seed: int = EVALUATION_SEED,
@@ -172,27 +110,39 @@ def evaluate(
     reference_name: str | None = None,
     card: EnvCard | None = None,
     environments: int = 20,
-    checkpoint: str = "in memory",
+    checkpoint: str | None = None,
     on_episode: Callable[[EpisodeResult], None] | None = None,
 ) -> Evaluation:
     """Run `episodes` episodes at each target return.
 
     Args:
-        policy: what to evaluate; its memory mode is part of the result.
-        env_id: gymnasium id.
-        targets: target returns, in the environment's units.
+        policy: what to evaluate; its memory mode is part of the result. That of a run knows what it was trained for.
+        env_id: gymnasium id; by default that of the policy's task.
+        targets: target returns, in the environment's units; by default those of the policy's task.
         episodes: for each target, with the seeds `seed`, `seed + 1`, ...
         seed: of the first episode.
-        reference: returns that score 0 and 100; without it, scores are None.
+        reference: returns that score 0 and 100; by default that of the policy's task, in the environment of that task.
+            Without one, scores are None.
         reference_name: what the reference is called in the result.
         card: the environment's card, where it is not one of those in the card folders.
         environments: how many episodes run at once; changes the speed, not the result.
-        checkpoint: what the result says of the weights.
+        checkpoint: what the result says of the weights; by default what the policy knows of them.
         on_episode: called as each episode ends.
 
     Raises:
-        ConfigError: no targets, fewer than one episode, or an environment that does not fit the policy.
+        ConfigError: no environment, no targets, fewer than one episode, or an environment that does not fit the policy.
     """
+    task = policy.task
+    if env_id is None:
+        if task is None or task.env_id is None:
+            raise ConfigError(
+                "this policy does not know its environment. Name one, as in evaluate(policy, 'Hopper-v5', [3600])."
+            )
+        env_id = task.env_id
+    if task is not None:
+        targets = targets or task.targets
+        if reference is None and env_id == task.env_id:
+            reference, reference_name = task.reference, task.reference_name
     if not targets:
         raise ConfigError("an evaluation expects at least one target return; give --targets.")
     if episodes < 1 or environments < 1:
@@ -215,7 +165,7 @@ def evaluate(
         reference_max=reference.max if reference else None,
         env_id=env_id,
         memory=policy.memory,
-        checkpoint=checkpoint,
+        checkpoint=checkpoint or (policy.origin.checkpoint if policy.origin else "in memory"),
         seeds=seeds,
         versions=versions(),
         steps_per_second=steps / seconds,

@@ -12,84 +12,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from decision_minrnn.cards import Reference
 from decision_minrnn.checkpoint import checkpoint_folders, latest_checkpoint, load_model, update_of
 from decision_minrnn.config import Memory, ModelConfig, TrainConfig
 from decision_minrnn.data.trajectories import Trajectories
 from decision_minrnn.errors import CheckpointError, ConfigError, UnknownNameError
+from decision_minrnn.evaluation import Evaluation
 from decision_minrnn.files import write_json
+from decision_minrnn.origin import Origin, RunInfo, Task
 from decision_minrnn.policy import Policy
 from decision_minrnn.records import record_from_dict
-from decision_minrnn.rollout import Evaluation
 from decision_minrnn.tracking import is_evaluated
 from decision_minrnn.versions import versions
 
 FORMAT = 1
 LOG = "log.txt"
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a policy is evaluated on."""
-
-    env_id: str | None
-    """gymnasium id; None where the data does not say."""
-    targets: tuple[float, ...]
-    """Target returns, in the environment's units."""
-    reference_name: str | None
-    reference: Reference | None
-    return_min: float
-    """Lowest return of a finished episode in the data."""
-    return_max: float
-    """Highest return of a finished episode in the data."""
-
-    @staticmethod
-    def of(data: Trajectories, targets: tuple[float, ...] = ()) -> Task:
-        """The task that a dataset sets; `targets` replace the environment card's, else the data's highest return."""
-        name = next(iter(data.references), None)
-        returns = data.finished_returns
-        usual = data.env.targets if data.env else ()
-        return Task(
-            env_id=data.env_id,
-            targets=targets or usual or (float(returns.max()),),
-            reference_name=name,
-            reference=data.references[name] if name else None,
-            return_min=float(returns.min()),
-            return_max=float(returns.max()),
-        )
-
-    def target_warnings(self, targets: tuple[float, ...]) -> list[str]:
-        """One for each target that lies further outside the data's returns than these are apart from each other."""
-        reach = self.return_max - self.return_min
-        return [
-            f"warning: target {target:g} is far outside the returns of the data, "
-            f"{self.return_min:.0f} to {self.return_max:.0f}."
-            for target in targets
-            if not self.return_min - reach <= target <= self.return_max + reach
-        ]
-
-
-@dataclass(frozen=True)
-class RunInfo:
-    """The content of `config.json`."""
-
-    train: TrainConfig
-    model: ModelConfig
-    task: Task
-    dataset: str
-    """What was read, in words."""
-    dataset_sha256: str
-    """Digest of the arrays that were trained on."""
-    cards: dict[str, str | None]
-    """Names of the environment and dataset cards."""
-    versions: dict[str, str]
 
 
 def run_folder(config: TrainConfig, data: Trajectories) -> Path:
@@ -198,4 +142,18 @@ def load_policy(
     Raises:
         CheckpointError: no run or checkpoint there, a damaged one, or one of another version.
     """
-    return Policy(load_model(choose_checkpoint(Path(run), checkpoint)), memory, context, sampled)
+    folder = Path(run)
+    info = read_run(folder)
+    chosen = choose_checkpoint(folder, checkpoint)
+    weights = f"{'last' if checkpoint is None else 'chosen'}, update {update_of(chosen)} of {info.train.updates}"
+    origin = Origin(info, weights, _evaluation_of(folder, weights))
+    return Policy(load_model(chosen), memory, context, sampled, origin)
+
+
+def _evaluation_of(folder: Path, weights: str) -> Evaluation | None:
+    """The evaluation in a run folder, if it is there, whole, and of these weights: a policy can act without."""
+    with suppress(CheckpointError):
+        evaluation = read_evaluation(folder)
+        if evaluation.checkpoint == weights:
+            return evaluation
+    return None

@@ -21,15 +21,16 @@ from decision_minrnn.devices import seeded
 from decision_minrnn.distributed import join_ranks
 from decision_minrnn.envs import Environments
 from decision_minrnn.errors import CheckpointError, ConfigError
+from decision_minrnn.evaluation import Evaluation
 from decision_minrnn.files import write_json
 from decision_minrnn.graphed import build_learner
 from decision_minrnn.learner import PolicyLearner, build_model
 from decision_minrnn.loop import TrainingLoop
+from decision_minrnn.origin import RunInfo
 from decision_minrnn.policy import Policy
 from decision_minrnn.progress import DownloadDisplay
-from decision_minrnn.rollout import Evaluation, evaluate
+from decision_minrnn.rollout import evaluate
 from decision_minrnn.runs import (
-    RunInfo,
     create_run,
     dataset_digest,
     is_finished,

@@ -3,18 +3,30 @@ episodes run at once."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny import LEDGER, constant_model, hopper_model, ledger_length, ledger_return, random_model
+from tiny import (
+    LEDGER,
+    constant_model,
+    hopper_model,
+    ledger_length,
+    ledger_return,
+    random_model,
+    train_config,
+    trajectories,
+)
 
 from decision_minrnn.cards import Reference
 from decision_minrnn.envs import Environments
 from decision_minrnn.errors import ConfigError, UnknownNameError
 from decision_minrnn.policy import Policy
 from decision_minrnn.rollout import EpisodeResult, evaluate, rollout
+from decision_minrnn.training import train
 
 SEEDS = (4, 3, 10, 7, 5, 12, 9)
 
@@ -173,3 +185,28 @@ def test_evaluations_that_cannot_be_done(settings: dict[str, Any], message: str)
 def test_an_unknown_environment_names_its_neighbours() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean Hopper-v5"):
         evaluate(Policy(hopper_model()), "Hoper-v5", [1.0])
+
+
+def test_the_policy_of_a_run_knows_what_it_is_evaluated_on(tmp_path: Path) -> None:
+    run = train(train_config(tmp_path / "run", episodes=3), trajectories())
+    policy = run.policy
+    known = evaluate(policy, episodes=3)
+    assert run.evaluation is not None
+    for name in ("targets", "reference", "reference_min", "env_id", "memory", "checkpoint", "seeds"):
+        assert getattr(known, name) == getattr(run.evaluation, name), name
+    assert known.checkpoint == "last, update 12 of 12"
+    other = evaluate(policy, targets=[7.0], episodes=1)
+    assert [row.target_return for row in other.targets] == [7.0]
+    assert policy.origin is not None
+    assert policy.origin.evaluation == run.evaluation
+    elsewhere = replace(policy.origin.run, task=replace(policy.origin.run.task, env_id="Other-v0"))
+    moved = Policy(policy.model, origin=replace(policy.origin, run=elsewhere))
+    # the reference belongs to the task's environment
+    assert evaluate(moved, LEDGER, episodes=1).reference is None
+
+
+def test_a_policy_that_does_not_know_its_environment_asks_for_one() -> None:
+    with pytest.raises(ConfigError, match=r"does not know its environment. Name one, as in evaluate\(policy, 'Hopper"):
+        evaluate(Policy(random_model()))
+    with pytest.raises(ConfigError, match="at least one target return"):
+        evaluate(Policy(random_model()), LEDGER)

@@ -15,11 +15,10 @@ from decision_minrnn.cards import EnvCard
 from decision_minrnn.checkpoint import TrainingState, save_checkpoint
 from decision_minrnn.errors import CheckpointError, ConfigError, UnknownNameError
 from decision_minrnn.files import write_json
+from decision_minrnn.origin import RunInfo, Task
 from decision_minrnn.policy import Policy
 from decision_minrnn.rollout import evaluate
 from decision_minrnn.runs import (
-    RunInfo,
-    Task,
     create_run,
     dataset_digest,
     load_policy,
@@ -143,7 +142,8 @@ def test_where_a_run_is_written(tmp_path: Path) -> None:
     assert named.name.startswith("ledger__mingru__7__")
 
 
-def test_the_policy_of_a_run(tmp_path: Path) -> None:
+def test_the_policy_of_a_run(tmp_path: Path, info: RunInfo) -> None:
+    create_run(tmp_path, info)
     for update, action in ((4, 0.25), (8, 0.5)):
         save_checkpoint(tmp_path, constant_model(action), TrainingState(update, {"x": torch.zeros(1)}, {}), 5)
     for checkpoint, action in ((None, 0.5), (8, 0.5), (4, 0.25)):
@@ -153,7 +153,7 @@ def test_the_policy_of_a_run(tmp_path: Path) -> None:
     assert load_policy(tmp_path, memory="window", context=3).context == 3
     with pytest.raises(UnknownNameError, match=r"unknown checkpoint '5'.*Known: 4, 8"):
         load_policy(tmp_path, checkpoint=5)
-    with pytest.raises(CheckpointError, match="there is no run folder"):
+    with pytest.raises(CheckpointError, match="nowhere does not exist"):
         load_policy(tmp_path / "nowhere")
 
 

@@ -26,12 +26,12 @@ PACKAGE = Path(next(iter(decision_minrnn.__path__)))
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 FLOORS = (
-    ("errors", "files", "types", "versions"),
+    ("errors", "evaluation", "files", "types", "versions"),
     ("records",),
     ("cards", "config", "devices", "interruption", "losses", "ops"),
     ("optimization", "published", "registration", "scores"),
     ("data", "distributed", "encoders"),
-    ("envs", "model"),
+    ("envs", "model", "origin"),
     ("checkpoint", "doctor", "figures", "policy", "progress", "replay", "tracking"),
     ("learner", "rounding"),
     ("graphed", "rollout"),

@@ -55,21 +55,20 @@ def evaluate(
     from decision_minrnn.cli.tables import evaluation_table
     from decision_minrnn.progress import Progress
     from decision_minrnn.rollout import evaluate as evaluate_policy
-    from decision_minrnn.runs import choose_checkpoint, load_policy, read_run, update_of
+    from decision_minrnn.runs import load_policy
 
     folder = Path(run)
     check_output("--json", json)
-    info = read_run(folder)
-    # chosen once: the run may write another checkpoint in the meantime
-    update = update_of(choose_checkpoint(folder, checkpoint))
-    policy = load_policy(folder, memory=memory, context=context, sampled=sampled, checkpoint=update)
-    env_id, card = _environment(env, info.task.env_id)
+    policy = load_policy(folder, memory=memory, context=context, sampled=sampled, checkpoint=checkpoint)
+    task = policy.task
+    assert task is not None
+    env_id, card = _environment(env, task.env_id)
     if env_id is None:
         raise ConfigError(f"{env or folder} does not say its environment. Name a gymnasium id with --env.")
-    targets = targets or info.task.targets
+    targets = targets or task.targets
     console = Console(stderr=json == "-")
     with Progress(console) as progress:
-        for warning in info.task.target_warnings(targets):
+        for warning in task.target_warnings(targets):
             progress.message(warning, style="yellow")
         with progress.episodes(episodes * len(targets)) as bar:
             evaluation = evaluate_policy(
@@ -78,11 +77,10 @@ def evaluate(
                 targets,
                 episodes=episodes,
                 seed=seed,
-                reference=info.task.reference,
-                reference_name=info.task.reference_name,
+                reference=task.reference,
+                reference_name=task.reference_name,
                 card=card,
                 environments=environments,
-                checkpoint=f"{'last' if checkpoint is None else 'chosen'}, update {update} of {info.train.updates}",
                 on_episode=lambda episode: bar.advance(f"return {episode.episode_return:.0f}"),
             )
     # shown before it is written: the folder may be one that cannot be written to

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from decision_minrnn.rollout import Evaluation
+    from decision_minrnn.evaluation import Evaluation
 
 
 def evaluation_table(evaluation: Evaluation) -> Group:

@@ -10,8 +10,9 @@ from tiny import LEDGER, constant_model
 
 from decision_minrnn.cards import Reference
 from decision_minrnn.cli.tables import evaluation_table
+from decision_minrnn.evaluation import Evaluation, TargetResult
 from decision_minrnn.policy import Policy
-from decision_minrnn.rollout import Evaluation, TargetResult, evaluate
+from decision_minrnn.rollout import evaluate
 
 
 @pytest.fixture(scope="module")
