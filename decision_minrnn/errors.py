@@ -55,3 +55,7 @@ class MissingExtraError(DecisionMinRNNError, ImportError):
             f"this needs the package {package}, which is not installed. "
             f"Install it with: pip install 'decision-minrnn[{extra}]'"
         )
+
+
+class ExportError(DecisionMinRNNError, RuntimeError):
+    """A policy that cannot be exported, or whose export acts otherwise."""

@@ -10,7 +10,8 @@ from tiny import model_config
 
 from decision_minrnn.cards import Reference
 from decision_minrnn.config import TrainConfig
-from decision_minrnn.runs import RunInfo, Task, create_run
+from decision_minrnn.origin import RunInfo, Task
+from decision_minrnn.runs import create_run
 
 D4RL = Reference(-20.272305, 3234.3, "made up")
 

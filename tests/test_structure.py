@@ -36,7 +36,7 @@ FLOORS = (
     ("learner", "rounding"),
     ("graphed", "rollout"),
     ("loop", "runs"),
-    ("training",),
+    ("export", "training"),
     ("collection", "seeds", "sweep", "tasks"),
     ("benchmarks",),
     ("cli",),
@@ -54,6 +54,8 @@ HOMES = {
     "torch.utils.tensorboard": ("tracking",),
     "tyro": ("cli",),
     "matplotlib": ("figures",),
+    "onnx": ("export.onnx",),
+    "onnxruntime": ("export.onnx",),
     "stable_baselines3": ("collection.sac",),
     "triton": ("ops.triton",),
     "ray": ("sweep.cluster",),
@@ -63,7 +65,7 @@ HOMES = {
 
 HEAVY = (
     "torch", "scipy", "gymnasium", "minari", "h5py", "tensorboard", "matplotlib", "tyro", "rich", "stable_baselines3",
-    "triton",
+    "triton", "onnx", "onnxruntime", "huggingface_hub"
 )  # fmt: skip
 
 

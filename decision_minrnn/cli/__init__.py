@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "train a policy and evaluate it, or resume a run",
     "evaluate": "roll a trained policy out and print its scores",
     "sweep": "train a grid of datasets, encoders and seeds, and print tables of the scores",
+    "export": "write a policy's control step as an ONNX model or a torch program",
     "data": "list, describe, check, plot, convert and download datasets",
     "benchmark": "measure speed on this machine",
     "paper": 'the other experiments of "Were RNNs All We Needed?"',

@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 from decision_minrnn.config import TrainConfig
 from decision_minrnn.data import load_dataset
 from decision_minrnn.errors import ConfigError, DecisionMinRNNError
-from decision_minrnn.runs import RunInfo, dataset_digest, is_finished, read_run
+from decision_minrnn.origin import RunInfo
+from decision_minrnn.runs import dataset_digest, is_finished, read_run
 from decision_minrnn.sweep.grid import shown
 from decision_minrnn.sweep.trial import Trial
 from decision_minrnn.tracking import read_metrics

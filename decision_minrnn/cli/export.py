@@ -1,0 +1,71 @@
+"""`decision-minrnn export`: a policy's control step as a file that runs without this package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from decision_minrnn.cli.outputs import check_output
+from decision_minrnn.export import Format
+from decision_minrnn.files import write_json
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse the command line and run it."""
+    tyro.cli(export, prog="decision-minrnn export", args=arguments)
+
+
+def export(
+    run: Annotated[str, tyro.conf.Positional],
+    format: Format = "onnx",
+    out: str | None = None,
+    check: bool = True,
+    checkpoint: int | None = None,
+    overwrite: bool = False,
+    latency: bool = False,
+    json: str | None = None,
+) -> None:
+    """Write one control step of a policy as an ONNX model or a torch program (extra: export).
+
+    The step takes observation, reward, previous_action, return_to_go and state, and returns action, next_return_to_go
+    and next_state, for any number of episodes side by side. How an episode starts, shapes, bounds, target returns and
+    versions stand in the file's metadata under `decision_minrnn`; normalisation and the scaling of actions are inside.
+
+    Args:
+        run: The run folder.
+        format: `onnx` for onnxruntime and the like, `torch` for a program of torch.export.
+        out: File to write; by default policy.onnx or policy.pt2 in the run folder.
+        check: Run the file beside the policy before it is written, and refuse one that acts otherwise.
+        checkpoint: Update of the checkpoint; by default the last.
+        overwrite: Replace the file if it is there.
+        latency: Time a step of the policy and of the file, in turn, on one thread.
+        json: File to write what was found to as well; - prints it, and nothing else, to the standard output.
+    """
+    import torch
+
+    from decision_minrnn.export import default_name, export_policy, load_exported, measure_latency
+    from decision_minrnn.runs import load_policy
+
+    check_output("--out", out)
+    check_output("--json", json)
+    policy = load_policy(run, checkpoint=checkpoint)
+    path = Path(out or Path(run) / default_name(format))
+    difference = export_policy(policy, path, format, check=check, overwrite=overwrite)
+    times = []
+    if latency:
+        torch.set_num_threads(1)
+        times = measure_latency(policy, load_exported(path, threads=1), format)
+    if json is not None:
+        found = {"file": str(path), "bytes": path.stat().st_size, "largest_difference": difference}
+        write_json(json, found | {"microseconds": [asdict(row) for row in times]})
+    if json == "-":
+        return
+    print(f"{path}: {path.stat().st_size:,} bytes")
+    if difference is not None:
+        print(f"acts as the policy does: actions differ by at most {difference:.0e} of their reach")
+    for row in times:
+        print(f"{row.form:<12} p50 {row.p50:6.0f} µs   p99 {row.p99:6.0f} µs   one step of one episode, one thread")
