@@ -88,9 +88,7 @@ def save_checkpoint(run: Path, model: Configured, state: TrainingState, keep: in
     """
     folder = run / "checkpoints" / f"{_PREFIX}{state.update:07d}"
     files = {
-        "model.safetensors": safetensors.torch.save(
-            _on_cpu(model.state_dict()), {"model": json.dumps(asdict(model.config))}
-        ),
+        "model.safetensors": model_content(model),
         "training.safetensors": safetensors.torch.save(_on_cpu(state.tensors)),
     }
     about = {
@@ -139,7 +137,16 @@ def load_configured(checkpoint: Path, config_type: type[Config], build: Callable
     Raises `CheckpointError` if a file is missing, damaged or of another version.
     """
     about = _read_about(checkpoint)
-    path = _verified(checkpoint, "model.safetensors", about)
+    return read_model(_verified(checkpoint, "model.safetensors", about), config_type, build)
+
+
+def model_content(model: Configured) -> bytes:
+    """A model as the content of a safetensors file: weights, and its configuration in the header."""
+    return safetensors.torch.save(_on_cpu(model.state_dict()), {"model": json.dumps(asdict(model.config))})
+
+
+def read_model(path: Path, config_type: type[Config], build: Callable[[Config], Model]) -> Model:
+    """The model of one such file. Raises `CheckpointError` if it holds none that this version knows."""
     try:
         with safetensors.safe_open(path, "pt") as file:
             config = record_from_dict(json.loads((file.metadata() or {})["model"]), config_type, str(path))

@@ -17,10 +17,11 @@ from decision_minrnn.config import Memory
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.model import DecisionModel
 from decision_minrnn.origin import Origin, Task
+from decision_minrnn.sharing import Shareable
 from decision_minrnn.types import State
 
 
-class Policy:
+class Policy(Shareable):
     """Acts to reach a target return.
 
     What it remembers of an episode (`memory`):

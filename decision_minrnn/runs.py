@@ -29,6 +29,7 @@ from decision_minrnn.files import write_json
 from decision_minrnn.origin import Origin, RunInfo, Task
 from decision_minrnn.policy import Policy
 from decision_minrnn.records import record_from_dict
+from decision_minrnn.sharing import is_shared
 from decision_minrnn.tracking import is_evaluated
 from decision_minrnn.versions import versions
 
@@ -130,18 +131,22 @@ def load_policy(
     sampled: bool = False,
     checkpoint: int | None = None,
 ) -> Policy:
-    """The policy of a run folder.
+    """The policy of a run folder, or one that was shared.
 
     Args:
-        run: the folder that training wrote.
+        run: the folder that training wrote; or the folder or hub id (`owner/name`, `hf://owner/name`) of a shared one.
         memory: what the policy remembers; see `Policy`.
         context: steps that `window` and `reset` memory hold; by default those of training.
         sampled: whether discrete actions are drawn, rather than the likeliest taken.
-        checkpoint: update of the checkpoint; by default the last.
+        checkpoint: update of the checkpoint; by default the last. A shared policy has no other.
 
     Raises:
         CheckpointError: no run or checkpoint there, a damaged one, or one of another version.
     """
+    if is_shared(run):
+        if checkpoint is not None:
+            raise ConfigError(f"{run} is a shared policy, whose weights are those of one checkpoint; give none.")
+        return Policy.from_pretrained(run, memory=memory, context=context, sampled=sampled)
     folder = Path(run)
     info = read_run(folder)
     chosen = choose_checkpoint(folder, checkpoint)

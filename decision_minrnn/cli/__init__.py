@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "roll a trained policy out and print its scores",
     "sweep": "train a grid of datasets, encoders and seeds, and print tables of the scores",
     "export": "write a policy's control step as an ONNX model or a torch program",
+    "share": "write a policy with its model card into a folder, or publish it on the Hugging Face hub",
     "data": "list, describe, check, plot, convert and download datasets",
     "benchmark": "measure speed on this machine",
     "paper": 'the other experiments of "Were RNNs All We Needed?"',

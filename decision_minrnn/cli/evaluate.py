@@ -36,10 +36,10 @@ def evaluate(
 ) -> None:
     """Roll the policy of a run folder out, print its scores and write them to the folder's evaluation.json.
 
-    The run may still be training: its last complete checkpoint is used.
+    The run may still be training: its last complete checkpoint is used. Those of a shared policy are printed alone.
 
     Args:
-        run: The run folder.
+        run: The run folder; or the folder of a shared policy, or its id on the Hugging Face hub (owner/name).
         episodes: Episodes for each target.
         targets: Target returns, in the environment's units; by default those of the run.
         memory: `carried` keeps the state over the whole episode, `window` feeds the last --context steps again at each
@@ -56,19 +56,18 @@ def evaluate(
     from decision_minrnn.progress import Progress
     from decision_minrnn.rollout import evaluate as evaluate_policy
     from decision_minrnn.runs import load_policy
+    from decision_minrnn.sharing import is_shared
 
-    folder = Path(run)
     check_output("--json", json)
-    policy = load_policy(folder, memory=memory, context=context, sampled=sampled, checkpoint=checkpoint)
+    policy = load_policy(run, memory=memory, context=context, sampled=sampled, checkpoint=checkpoint)
     task = policy.task
-    assert task is not None
-    env_id, card = _environment(env, task.env_id)
+    env_id, card = _environment(env, task.env_id if task else None)
     if env_id is None:
-        raise ConfigError(f"{env or folder} does not say its environment. Name a gymnasium id with --env.")
-    targets = targets or task.targets
+        raise ConfigError(f"{env or run} does not say its environment. Name a gymnasium id with --env.")
+    targets = targets or (task.targets if task else ())
     console = Console(stderr=json == "-")
     with Progress(console) as progress:
-        for warning in task.target_warnings(targets):
+        for warning in task.target_warnings(targets) if task else ():
             progress.message(warning, style="yellow")
         with progress.episodes(episodes * len(targets)) as bar:
             evaluation = evaluate_policy(
@@ -77,8 +76,8 @@ def evaluate(
                 targets,
                 episodes=episodes,
                 seed=seed,
-                reference=task.reference,
-                reference_name=task.reference_name,
+                reference=task.reference if task else None,
+                reference_name=task.reference_name if task else None,
                 card=card,
                 environments=environments,
                 on_episode=lambda episode: bar.advance(f"return {episode.episode_return:.0f}"),
@@ -88,7 +87,8 @@ def evaluate(
         console.print(evaluation_table(evaluation))
     if json is not None:
         write_json(json, evaluation.to_dict())
-    write_json(folder / "evaluation.json", evaluation.to_dict())
+    if not is_shared(run):
+        write_json(Path(run) / "evaluation.json", evaluation.to_dict())
 
 
 def _environment(env: str | None, trained: str | None) -> tuple[str | None, EnvCard | None]:

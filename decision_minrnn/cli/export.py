@@ -36,9 +36,9 @@ def export(
     versions stand in the file's metadata under `decision_minrnn`; normalisation and the scaling of actions are inside.
 
     Args:
-        run: The run folder.
+        run: The run folder; or the folder of a shared policy, or its id on the Hugging Face hub (owner/name).
         format: `onnx` for onnxruntime and the like, `torch` for a program of torch.export.
-        out: File to write; by default policy.onnx or policy.pt2 in the run folder.
+        out: File to write; by default policy.onnx or policy.pt2, in that folder if it is one.
         check: Run the file beside the policy before it is written, and refuse one that acts otherwise.
         checkpoint: Update of the checkpoint; by default the last.
         overwrite: Replace the file if it is there.
@@ -53,7 +53,8 @@ def export(
     check_output("--out", out)
     check_output("--json", json)
     policy = load_policy(run, checkpoint=checkpoint)
-    path = Path(out or Path(run) / default_name(format))
+    folder = Path(run) if Path(run).is_dir() else Path()
+    path = Path(out or folder / default_name(format))
     difference = export_policy(policy, path, format, check=check, overwrite=overwrite)
     times = []
     if latency:

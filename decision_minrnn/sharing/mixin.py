@@ -1,0 +1,154 @@
+"""`save_pretrained`, `from_pretrained` and `push_to_hub` of a policy, by huggingface_hub's mixin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from huggingface_hub import HfApi, ModelHubMixin, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError, HTTPError, RepositoryNotFoundError
+
+from decision_minrnn.checkpoint import model_content, read_model
+from decision_minrnn.config import Memory, ModelConfig
+from decision_minrnn.data.web import forbidden_by
+from decision_minrnn.errors import CheckpointError
+from decision_minrnn.files import write_bytes_atomically
+from decision_minrnn.model import DecisionModel
+from decision_minrnn.origin import Origin
+from decision_minrnn.sharing.card import model_card
+from decision_minrnn.sharing.config import SharedPolicy, cards_json, without_folders
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+HUB = "hf://"
+"""May stand before a hub id, where it could be taken for a path."""
+
+Policy = TypeVar("Policy", bound="Shareable")
+
+
+def is_shared(name: str | Path) -> bool:
+    """Whether a name is that of a shared policy: a folder that holds one, or a hub id, rather than the path of a run.
+
+    `owner/name` is a hub id where there is no folder `owner`, and `hf://owner/name` always.
+    """
+    path, word = Path(name), str(name)
+    if path.is_dir():
+        return (path / WEIGHTS).is_file()
+    return word.startswith(HUB) or (len(path.parts) == 2 and len(word.split("/")) == 2 and not path.parent.exists())
+
+
+class Shareable(ModelHubMixin):
+    """What `Policy` has of being shared."""
+
+    model: DecisionModel
+    memory: Memory
+    context: int | None
+    sampled: bool
+    origin: Origin | None
+
+    @classmethod
+    def from_pretrained(cls: type[Policy], pretrained_model_name_or_path: str | Path, **options: Any) -> Policy:
+        """The policy in a folder or on the hub.
+
+        Args:
+            pretrained_model_name_or_path: a folder that `save_pretrained` wrote, or a hub id: `owner/name`, or
+                `hf://owner/name`.
+            options: `memory`, `context` and `sampled` in place of the shared policy's own; `revision`, `token`,
+                `cache_dir`, `force_download` and `local_files_only` of huggingface_hub.
+
+        Raises:
+            CheckpointError: nothing of that name, no connection, or files that are damaged or of another version.
+        """
+        name = str(pretrained_model_name_or_path).removeprefix(HUB)
+        if Path(name).is_dir():
+            for file in (CONFIG, WEIGHTS):
+                if not (Path(name) / file).is_file():
+                    raise CheckpointError(f"{name} holds no shared policy: it has no {file}.")
+        if forbidden_by("HF_HUB_OFFLINE"):
+            options["local_files_only"] = True
+        with hub_errors(name):
+            try:
+                return super().from_pretrained(name, **options)
+            except (AttributeError, ValueError) as error:
+                # the mixin looks into the file before this project does
+                if isinstance(error, HFValidationError):
+                    raise
+                raise CheckpointError(f"{name}: {CONFIG} is damaged: {error}.") from error
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Write the policy to a model repository of the hub, which is made if it is not there, as one commit.
+
+        Args:
+            repo_id: `owner/name`.
+            options: `private`, `token`, `branch`, `commit_message` and others of huggingface_hub.
+
+        Returns:
+            The commit's address.
+
+        Raises:
+            CheckpointError: no connection, or no right to write there.
+        """
+        with hub_errors(repo_id):
+            return str(super().push_to_hub(repo_id, **options))
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        origin = self.origin and replace(self.origin, run=without_folders(self.origin.run))
+        files = {
+            WEIGHTS: model_content(self.model),
+            CONFIG: SharedPolicy(self.memory, self.context, self.sampled, origin).to_json().encode(),
+            "cards.json": cards_json(origin).encode(),
+            "README.md": model_card(self.model.config, origin).encode(),
+        }
+        for name, content in files.items():
+            write_bytes_atomically(save_directory / name, content)
+
+    @classmethod
+    def _from_pretrained(cls: type[Policy], *, model_id: str, **options: Any) -> Policy:
+        acting = {name: options.pop(name) for name in ("memory", "context", "sampled") if name in options}
+        if Path(model_id).is_dir():
+            config, weights = Path(model_id) / CONFIG, Path(model_id) / WEIGHTS
+        else:
+            config, weights = (Path(hf_hub_download(model_id, name, **options)) for name in (CONFIG, WEIGHTS))
+        shared = SharedPolicy.read(config)
+        model = read_model(weights, ModelConfig, DecisionModel)
+        own = {"memory": shared.memory, "context": shared.context, "sampled": shared.sampled}
+        return cls(model, **own | acting, origin=shared.origin)
+
+
+def upload(folder: Path, repo_id: str, private: bool = False) -> str:
+    """Bring a folder to a model repository of the hub, which is made if it is not there; returns its address.
+
+    Raises `CheckpointError` as `Shareable.push_to_hub`.
+    """
+    repo_id = repo_id.removeprefix(HUB)
+    with hub_errors(repo_id):
+        api = HfApi()
+        made = api.create_repo(repo_id, private=private, exist_ok=True)
+        api.upload_folder(repo_id=made.repo_id, folder_path=folder, commit_message="Share a policy")
+        return str(made)
+
+
+@contextmanager
+def hub_errors(name: str) -> Iterator[None]:
+    """What goes wrong between here and the hub, as a `CheckpointError` that says what to do."""
+    try:
+        yield
+    except HFValidationError as error:
+        raise CheckpointError(
+            f"{name} is neither a folder that is here nor the id of a model on the hub, which is owner/name."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"the hub has no model {name}, or it is private. `hf auth login` gives access to private ones."
+        ) from error
+    except EntryNotFoundError as error:
+        if isinstance(error, FileNotFoundError):
+            raise CheckpointError(
+                f"the hub cannot be reached, and {name} was not downloaded before. Check the connection, and the "
+                "environment variables HF_HUB_OFFLINE and DECISION_MINRNN_OFFLINE."
+            ) from error
+        raise CheckpointError(f"{name} on the hub is not a policy of this project: it lacks a file.") from error
+    except (OSError, HTTPError) as error:
+        raise CheckpointError(f"{name}: the hub cannot be used: {error}") from error
