@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from decision_minrnn.agent import Agent, RewardObservation
     from decision_minrnn.config import ModelConfig, TrainConfig
     from decision_minrnn.data import Trajectories, load_dataset
     from decision_minrnn.evaluation import Evaluation
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from decision_minrnn.training import Run, resume, train
 
 _PUBLIC = {
+    "Agent": "agent",
     "DecisionModel": "model",
     "Evaluation": "evaluation",
     "ModelConfig": "config",
     "Policy": "policy",
+    "RewardObservation": "agent",
     "Run": "training",
     "TrainConfig": "config",
     "Trajectories": "data",
@@ -40,10 +43,12 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "Agent",
     "DecisionModel",
     "Evaluation",
     "ModelConfig",
     "Policy",
+    "RewardObservation",
     "Run",
     "TrainConfig",
     "Trajectories",
