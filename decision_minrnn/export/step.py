@@ -8,12 +8,12 @@
 | `return_to_go`    | [B] float32, in units of reward             | the target return | `next_return_to_go`         |
 | `state`           | [B, S] float32, all tensors flattened       | the initial state | `next_state`                |
 
-| output              | what                                                                         |
-|---------------------|------------------------------------------------------------------------------|
+| output              | what                                                                          |
+|---------------------|-------------------------------------------------------------------------------|
 | `action`            | [B, A] float32 within the action's bounds; discrete: [B] int64, the likeliest |
-| `next_return_to_go` | [B] float32: `return_to_go` less `reward`                                    |
-| `next_state`        | [B, S] float32                                                               |
-| `logits`            | [B, A] float32, of discrete actions only: for a caller who wants to sample   |
+| `next_return_to_go` | [B] float32: `return_to_go` less `reward`                                     |
+| `next_state`        | [B, S] float32                                                                |
+| `logits`            | [B, A] float32, of discrete actions only: for a caller who wants to sample    |
 
 Rows are independent of each other: an episode starts in one of them with the values of the first step there, whatever
 the others do.

@@ -14,7 +14,7 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError, HTTPEr
 from decision_minrnn.checkpoint import model_content, read_model
 from decision_minrnn.config import Memory, ModelConfig
 from decision_minrnn.data.web import forbidden_by
-from decision_minrnn.errors import CheckpointError
+from decision_minrnn.errors import CheckpointError, DecisionMinRNNError
 from decision_minrnn.files import write_bytes_atomically
 from decision_minrnn.model import DecisionModel
 from decision_minrnn.origin import Origin
@@ -60,6 +60,7 @@ class Shareable(ModelHubMixin):
 
         Raises:
             CheckpointError: nothing of that name, no connection, or files that are damaged or of another version.
+            ConfigError: a memory or sampling that the model does not have.
         """
         name = str(pretrained_model_name_or_path).removeprefix(HUB)
         if Path(name).is_dir():
@@ -71,10 +72,10 @@ class Shareable(ModelHubMixin):
         with hub_errors(name):
             try:
                 return super().from_pretrained(name, **options)
+            except (DecisionMinRNNError, HFValidationError):
+                raise
             except (AttributeError, ValueError) as error:
                 # the mixin looks into the file before this project does
-                if isinstance(error, HFValidationError):
-                    raise
                 raise CheckpointError(f"{name}: {CONFIG} is damaged: {error}.") from error
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
@@ -141,7 +142,8 @@ def hub_errors(name: str) -> Iterator[None]:
         ) from error
     except RepositoryNotFoundError as error:
         raise CheckpointError(
-            f"the hub has no model {name}, or it is private. `hf auth login` gives access to private ones."
+            f"there is no folder {name}, and the hub has no model of that name, or it is private: `hf auth login` "
+            "gives access to those."
         ) from error
     except EntryNotFoundError as error:
         if isinstance(error, FileNotFoundError):
@@ -151,4 +153,4 @@ def hub_errors(name: str) -> Iterator[None]:
             ) from error
         raise CheckpointError(f"{name} on the hub is not a policy of this project: it lacks a file.") from error
     except (OSError, HTTPError) as error:
-        raise CheckpointError(f"{name}: the hub cannot be used: {error}") from error
+        raise CheckpointError(f"{name} cannot be used: {error}") from error

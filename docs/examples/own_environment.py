@@ -10,7 +10,7 @@ UPDATES = 400
 
 
 class Thermostat(gymnasium.Env):
-    """Shows the temperature's distance from the wanted one, and the weather; heats or cools; pays minus the distance."""
+    """Shows the distance from the wanted temperature and the weather; heats or cools; pays minus the distance."""
 
     observation_space = Box(-np.inf, np.inf, (2,), np.float32)
     action_space = Box(-1, 1, (1,), np.float32)

@@ -152,6 +152,11 @@ def test_the_command_and_what_it_refuses(run: Run, tmp_path: Path, capsys: pytes
     assert "is a shared policy, whose weights are those of one checkpoint" in capsys.readouterr().err
 
 
+def test_an_acting_that_the_model_does_not_have(shared: Path) -> None:
+    with pytest.raises(ConfigError, match="only discrete actions can be sampled"):
+        Policy.from_pretrained(shared, sampled=True)
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:60])
 
@@ -222,7 +227,7 @@ def test_over_a_hub(run: Run, tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1:] == ["1"], done.stderr
     assert f"published {hub.url}/me/hopper\n0\n" in done.stdout
     assert f"{hub.url}/me/again/commit/" in done.stdout
-    assert "the hub has no model me/none, or it is private" in done.stderr
+    assert "there is no folder me/none, and the hub has no model of that name, or it is private" in done.stderr
     assert done.stderr.count("error: ") == 2
     written = {path.name: path.read_bytes() for path in (tmp_path / "local").iterdir()}
     assert hub.models["me/hopper"] == written
