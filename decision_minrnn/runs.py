@@ -3,7 +3,7 @@
 RUN/config.json       settings, model, task, cards, versions
 RUN/metrics.jsonl     one line of metrics each `log_every` updates, one for each evaluation
 RUN/checkpoints/      see `checkpoint`
-RUN/evaluation.json   the last evaluation
+RUN/evaluation.json   the last evaluation with carried memory; evaluation-window.json and -reset.json with another
 RUN/events.out.*      TensorBoard
 RUN/log.txt           of a trial of a sweep: what would have been printed
 """
@@ -75,9 +75,14 @@ def read_run(folder: Path) -> RunInfo:
         raise CheckpointError(f"{error} The file is damaged, or was written by another version.") from error
 
 
-def read_evaluation(folder: Path) -> Evaluation:
-    """The `evaluation.json` of a run; raises `CheckpointError` if there is none, or it is damaged."""
-    path = folder / "evaluation.json"
+def evaluation_path(folder: Path, memory: Memory = "carried") -> Path:
+    """The file of a run's last evaluation with a memory mode: `evaluation.json`, or one that is named after the mode."""
+    return folder / ("evaluation.json" if memory == "carried" else f"evaluation-{memory}.json")
+
+
+def read_evaluation(folder: Path, memory: Memory = "carried") -> Evaluation:
+    """A run's last evaluation with a memory mode; raises `CheckpointError` if there is none, or it is damaged."""
+    path = evaluation_path(folder, memory)
     try:
         return record_from_dict(json.loads(path.read_text(encoding="utf-8")), Evaluation, str(path))
     except (OSError, ValueError) as error:

@@ -34,9 +34,11 @@ def evaluate(
     checkpoint: int | None = None,
     json: str | None = None,
 ) -> None:
-    """Roll the policy of a run folder out, print its scores and write them to the folder's evaluation.json.
+    """Roll the policy of a run folder out, print its scores and write them into the folder.
 
-    The run may still be training: its last complete checkpoint is used. Those of a shared policy are printed alone.
+    They go to evaluation.json, those of another than carried memory to evaluation-window.json or evaluation-reset.json,
+    each in place of the evaluation before it. The run may still be training: its last complete checkpoint is used.
+    Those of a shared policy are printed alone.
 
     Args:
         run: The run folder; or the folder of a shared policy, or its id on the Hugging Face hub (owner/name).
@@ -55,7 +57,7 @@ def evaluate(
     from decision_minrnn.cli.tables import evaluation_table
     from decision_minrnn.progress import Progress
     from decision_minrnn.rollout import evaluate as evaluate_policy
-    from decision_minrnn.runs import load_policy
+    from decision_minrnn.runs import evaluation_path, load_policy
     from decision_minrnn.sharing import is_shared
 
     check_output("--json", json)
@@ -88,7 +90,7 @@ def evaluate(
     if json is not None:
         write_json(json, evaluation.to_dict())
     if not is_shared(run):
-        write_json(Path(run) / "evaluation.json", evaluation.to_dict())
+        write_json(evaluation_path(Path(run), memory), evaluation.to_dict())
 
 
 def _environment(env: str | None, trained: str | None) -> tuple[str | None, EnvCard | None]:

@@ -49,7 +49,7 @@ def test_json_alone_on_standard_output(run: Path, capsys: pytest.CaptureFixture[
     assert content["seeds"] == [5, 6]
     assert (content["memory"], content["env_id"], content["reference"]) == ("window", "Hopper-v5", "d4rl")
     assert content["checkpoint"] == "last, update 6 of 6"
-    assert content == json.loads((run / "evaluation.json").read_text())
+    assert content == json.loads((run / "evaluation-window.json").read_text())
     assert "warning: target 1e+06 is far outside the returns of the data" in errors
     assert "target 55 is far" not in errors
 
@@ -62,6 +62,16 @@ def test_a_table_and_a_file(run: Path, tmp_path: Path, capsys: pytest.CaptureFix
     content = json.loads((tmp_path / "result.json").read_text())
     assert [row["target_return"] for row in content["targets"]] == [56, 57]
     assert content["checkpoint"] == "chosen, update 3 of 6"
+
+
+def test_each_memory_has_a_file_of_its_own(run: Path) -> None:
+    for memory in ("reset", "carried", "window"):
+        assert main(["evaluate", str(run), "--episodes", "1", "--targets", "55", "--memory", memory]) == 0
+    assert {path.name for path in run.glob("evaluation*")} == {
+        "evaluation.json", "evaluation-window.json", "evaluation-reset.json"
+    }  # fmt: skip
+    for memory in ("carried", "window", "reset"):
+        assert read_evaluation(run, memory).memory == memory
 
 
 def test_a_run_that_is_still_training(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
