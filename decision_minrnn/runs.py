@@ -76,7 +76,7 @@ def read_run(folder: Path) -> RunInfo:
 
 
 def evaluation_path(folder: Path, memory: Memory = "carried") -> Path:
-    """The file of a run's last evaluation with a memory mode: `evaluation.json`, or one that is named after the mode."""
+    """The file of a run's last evaluation with a memory mode: `evaluation.json`, or one named after the mode."""
     return folder / ("evaluation.json" if memory == "carried" else f"evaluation-{memory}.json")
 
 

@@ -66,7 +66,7 @@ def shipped_files(repository: Path) -> set[str]:
     for kind, patterns in {"envs": ["*.toml"], "datasets": ["*.toml", "*/data/*"]}.items():
         for path in (found for pattern in patterns for found in (repository / kind).glob(pattern)):
             files.add(f"decision_minrnn/_cards/{path.relative_to(repository).as_posix()}")
-    return files | {"decision_minrnn/py.typed"}
+    return files | {"decision_minrnn/py.typed", "decision_minrnn/report/page.html"}
 
 
 @pytest.mark.skipif(not (CHECKOUT / "decision_minrnn").is_dir(), reason="no checkout to build a wheel from")

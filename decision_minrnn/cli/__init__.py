@@ -20,6 +20,7 @@ COMMANDS = {
     "sweep": "train a grid of datasets, encoders and seeds, and print tables of the scores",
     "export": "write a policy's control step as an ONNX model or a torch program",
     "share": "write a policy with its model card into a folder, or publish it on the Hugging Face hub",
+    "report": "write one HTML page on what runs came to",
     "data": "list, describe, check, plot, convert and download datasets",
     "benchmark": "measure speed on this machine",
     "paper": 'the other experiments of "Were RNNs All We Needed?"',

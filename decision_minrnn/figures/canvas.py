@@ -24,6 +24,9 @@ COLUMN_WIDTH = 3.4
 
 BLUE, SKY_BLUE, VERMILLION, GREY = "#0072B2", "#56B4E9", "#D55E00", "#999999"
 
+COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", SKY_BLUE, "#E69F00", "#000000", GREY)
+"""Of curves that are told apart by name, in this order."""
+
 SHADES = ("#DCEAF5", "#0072B2", "#00253A")
 """From little to much; each is darker than the one before, in print without colours too."""
 
@@ -90,10 +93,15 @@ def new_figure(height: float) -> Iterator[Figure]:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure in the format that the ending of `path` names; what was there is replaced, as a whole."""
+    write_bytes_atomically(path, render(figure, path.suffix[1:].lower()))
+
+
+def render(figure: Figure, file_format: str) -> bytes:
+    """A figure as the content of a file: png, svg, pdf, ..."""
     content = BytesIO()
     with _look():
-        figure.savefig(content, format=path.suffix[1:].lower())
-    write_bytes_atomically(path, content.getvalue())
+        figure.savefig(content, format=file_format)
+    return content.getvalue()
 
 
 @contextmanager

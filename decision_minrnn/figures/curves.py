@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from decision_minrnn.figures.canvas import new_figure
+from decision_minrnn.figures.canvas import COLOURS, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
 _MARKERS = "osD^v<>*"
 _NAMES_A_ROW = 3
 
@@ -28,7 +27,7 @@ class Curve:
     x: Sequence[float]
     y: Sequence[float]
     spread: Sequence[float] | None = None
-    """Deviations, drawn as bars."""
+    """Deviations, drawn as bars, or as a band around a line without markers."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +72,18 @@ def draw_panels(panels: Sequence[Panel], title: str, height: float = 2.0) -> Fig
 
 def _draw(axes: Axes, curve: Curve, index: int, marked: bool) -> None:
     """One curve, in the colour and with the marker of its place among the names."""
+    colour = COLOURS[index % len(COLOURS)]
+    if curve.spread is not None and not marked:
+        low, high = ([y + sign * s for y, s in zip(curve.y, curve.spread, strict=True)] for sign in (-1, 1))
+        axes.fill_between(curve.x, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.errorbar(
         curve.x,
         curve.y,
-        curve.spread,
-        color=_COLOURS[index % len(_COLOURS)],
+        curve.spread if marked else None,
+        color=colour,
         # shifted from round to round, so that no two names share colour and marker
-        marker=_MARKERS[(index + index // len(_COLOURS)) % len(_MARKERS)] if marked else "",
-        linestyle="-" if index < len(_COLOURS) else "--",
+        marker=_MARKERS[(index + index // len(COLOURS)) % len(_MARKERS)] if marked else "",
+        linestyle="-" if index < len(COLOURS) else "--",
         markersize=2.5,
         capsize=1.5,
         label=curve.name,
