@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Integer, UInt8
 from numpy import ndarray
 
 from decision_minrnn.cards import EnvCard, card_listing
@@ -149,6 +149,22 @@ class Environments:
             raise ConfigError(f"{self.env_id} has states of the sizes {expected}, but {found} were given.")
         copy.set_state(np.asarray(positions, np.float64), np.asarray(velocities, np.float64))
         return np.asarray(copy._get_obs(), np.float32)
+
+    def render(self, index: int) -> UInt8[ndarray, "height width 3"]:
+        """What one copy looks like, for copies made with `render_mode="rgb_array"`.
+
+        Raises `ConfigError` for an environment that cannot be drawn, or not on this machine.
+        """
+        try:
+            frame: Any = self._copies[index].render()
+        except Exception as error:  # drawing is done by libraries of the environment's choice, which raise their own
+            raise ConfigError(
+                f"cannot draw {self.env_id}: {error}. MuJoCo draws without a display by EGL or OSMesa (Debian's "
+                "packages libegl1 and libosmesa6), which MUJOCO_GL=egl or osmesa chooses."
+            ) from error
+        if not isinstance(frame, ndarray) or frame.ndim != 3:
+            raise ConfigError(f"{self.env_id} cannot be drawn: it has no render mode rgb_array.")
+        return frame[..., :3].astype(np.uint8)
 
     def close(self) -> None:
         """Free the simulators."""

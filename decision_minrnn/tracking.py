@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,24 @@ class NoTracker(Tracker):
 
     def close(self) -> None:
         """Nothing."""
+
+
+def write_images(run: Path, update: int, images: Mapping[str, bytes]) -> None:
+    """Show images of an evaluation in TensorBoard, by tag: PNG, or GIF where they move.
+
+    They go to `RUN/evaluation`: TensorBoard leaves a file of events as soon as there is a newer one beside it, and a
+    run that is evaluated may still be training.
+    """
+    from PIL import Image
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(run / "evaluation")) as writer:
+        for tag, content in images.items():
+            width, height = Image.open(BytesIO(content)).size
+            image = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=content)
+            # SummaryWriter.add_video needs moviepy, and writes nothing without a word where it is missing
+            writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), update)
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -33,12 +33,13 @@ def evaluate(
     environments: int = 20,
     checkpoint: int | None = None,
     json: str | None = None,
+    video: Path | None = None,
 ) -> None:
     """Roll the policy of a run folder out, print its scores and write them into the folder.
 
     They go to evaluation.json, those of another than carried memory to evaluation-window.json or evaluation-reset.json,
-    each in place of the evaluation before it. The run may still be training: its last complete checkpoint is used.
-    Those of a shared policy are printed alone.
+    each in place of the evaluation before it; TensorBoard shows them as figures, and the video. The run may still be
+    training: its last complete checkpoint is used. Those of a shared policy are printed alone.
 
     Args:
         run: The run folder; or the folder of a shared policy, or its id on the Hugging Face hub (owner/name).
@@ -53,14 +54,20 @@ def evaluate(
         environments: Episodes that run at once. Changes the speed, not the result.
         checkpoint: Update of the checkpoint; by default the last.
         json: File to write the result to as well; - prints it, and nothing else, to the standard output.
+        video: MP4 file to film the first episode of the first target to (extra: video).
     """
+    from decision_minrnn.board import show_evaluation
     from decision_minrnn.cli.tables import evaluation_table
     from decision_minrnn.progress import Progress
     from decision_minrnn.rollout import evaluate as evaluate_policy
-    from decision_minrnn.runs import evaluation_path, load_policy
+    from decision_minrnn.runs import choose_checkpoint, evaluation_path, load_policy, update_of
     from decision_minrnn.sharing import is_shared
+    from decision_minrnn.video import check_video, write_video
 
     check_output("--json", json)
+    check_output("--video", video)
+    if video is not None:
+        check_video(video)
     policy = load_policy(run, memory=memory, context=context, sampled=sampled, checkpoint=checkpoint)
     task = policy.task
     env_id, card = _environment(env, task.env_id if task else None)
@@ -89,8 +96,20 @@ def evaluate(
         console.print(evaluation_table(evaluation))
     if json is not None:
         write_json(json, evaluation.to_dict())
+    preview = None
+    if video is not None:
+        filmed = write_video(video, policy, env_id, targets[0], seed, card)
+        console.print(
+            f"video: {video}, return {filmed.episode.episode_return:.0f} at target {targets[0]:g}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        preview = filmed.preview
     if not is_shared(run):
-        write_json(evaluation_path(Path(run), memory), evaluation.to_dict())
+        folder = Path(run)
+        write_json(evaluation_path(folder, memory), evaluation.to_dict())
+        show_evaluation(folder, update_of(choose_checkpoint(folder, checkpoint)), evaluation, preview)
 
 
 def _environment(env: str | None, trained: str | None) -> tuple[str | None, EnvCard | None]:

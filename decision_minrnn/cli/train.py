@@ -82,10 +82,13 @@ def _console() -> Console:
 
 
 def _conclude(run: Any, console: Console) -> None:
+    from decision_minrnn.board import show_evaluation
     from decision_minrnn.cli.tables import evaluation_table
+    from decision_minrnn.runs import read_run
 
     if run.evaluation:
         console.print(evaluation_table(run.evaluation))
+        show_evaluation(run.folder, read_run(run.folder).train.updates, run.evaluation)
     console.print(f"run folder: {run.folder}", markup=False, highlight=False, soft_wrap=True)
     console.print(
         f"watch it:   tensorboard --logdir {run.folder.parent}", markup=False, highlight=False, soft_wrap=True
