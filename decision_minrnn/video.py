@@ -11,6 +11,8 @@ import sys
 import warnings
 from collections.abc import Callable
 from ctypes.util import find_library
+from importlib import import_module
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -50,6 +52,7 @@ class FilmedEnvironment(Environments):
         self, env_id: str, target_return: float, on_frame: Callable[[Frame], None], card: EnvCard | None = None
     ) -> None:
         """Raises as `Environments` does, and `ConfigError` for an environment that cannot be drawn."""
+        _prepare_drawing()
         try:
             with warnings.catch_warnings():
                 # gymnasium warns of an unknown render mode; the first frame would say so as an error
@@ -58,6 +61,7 @@ class FilmedEnvironment(Environments):
         except TypeError as error:  # its constructor takes no render mode
             raise ConfigError(f"{env_id} cannot be drawn: it has no render mode rgb_array.") from error
         self._target, self._on_frame = target_return, on_frame
+        _follow(self[0].unwrapped)
         steps_per_second = self[0].metadata.get("render_fps") or FRAMES_PER_SECOND
         self.every = max(1, round(steps_per_second / FRAMES_PER_SECOND))
         """Steps from one frame to the next."""
@@ -118,7 +122,6 @@ def write_video(
     check_video(path)
     import imageio
 
-    choose_renderer()
     preview: list[Frame] = []
     with TemporaryDirectory() as folder:
         file = Path(folder) / "episode.mp4"
@@ -139,6 +142,14 @@ def write_video(
     return Video(episode, frames, _gif(preview, environment.frames_per_second))
 
 
+def _prepare_drawing() -> None:
+    choose_renderer()
+    if find_spec("triton"):
+        # Mesa, which draws, has an LLVM of its own, and so has Triton, which PyTorch's optimisers import: it crashes
+        # where it comes second
+        import_module("triton")
+
+
 def choose_renderer() -> None:
     """On Linux without a display, have MuJoCo draw by EGL or OSMesa, whichever is there, unless MUJOCO_GL is set."""
     told = any(os.environ.get(name) for name in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY"))
@@ -148,6 +159,14 @@ def choose_renderer() -> None:
         if find_library(library):
             os.environ["MUJOCO_GL"] = backend
             return
+
+
+def _follow(environment: Any) -> None:
+    """Look through the camera that moves along, where a MuJoCo environment has one; its own choice stands still."""
+    if hasattr(environment, "mujoco_renderer"):
+        names = [environment.model.camera(index).name for index in range(environment.model.ncam)]
+        if "track" in names:
+            environment.mujoco_renderer.camera_id = names.index("track")
 
 
 def _with_words(frame: Frame, words: str) -> Frame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from io import BytesIO
 from itertools import pairwise
@@ -14,11 +15,17 @@ import numpy as np
 import pytest
 from tiny import LEDGER, hopper_model, random_model
 
-from decision_minrnn.envs import Environments
 from decision_minrnn.errors import ConfigError, MissingExtraError
 from decision_minrnn.policy import Policy
 from decision_minrnn.rollout import evaluate
-from decision_minrnn.video import PREVIEW_FRAMES, PREVIEW_WIDTH, check_video, choose_renderer, write_video
+from decision_minrnn.video import (
+    PREVIEW_FRAMES,
+    PREVIEW_WIDTH,
+    FilmedEnvironment,
+    check_video,
+    choose_renderer,
+    write_video,
+)
 
 imageio = pytest.importorskip("imageio")
 pytest.importorskip("imageio_ffmpeg")
@@ -53,6 +60,15 @@ class Painted(gymnasium.Env[np.ndarray, np.ndarray]):
 gymnasium.register(PAINTED, Painted)
 
 
+@pytest.fixture(scope="module")
+def _mujoco_draws() -> None:
+    try:
+        with FilmedEnvironment("Hopper-v5", 0.0, lambda frame: None) as environment:
+            environment.reset(0, 0)
+    except ConfigError as error:
+        pytest.skip(f"MuJoCo cannot draw on this machine: {error}")
+
+
 def test_every_second_frame_of_sixty_a_second_and_the_last(tmp_path: Path) -> None:
     path = tmp_path / "painted.mp4"
     video = write_video(path, Policy(random_model()), PAINTED, 300.0, 5)
@@ -76,14 +92,8 @@ def test_the_preview_is_a_small_moving_picture(tmp_path: Path) -> None:
     assert gif.n_frames <= PREVIEW_FRAMES
 
 
+@pytest.mark.usefixtures("_mujoco_draws")
 def test_hopper_has_the_return_of_the_evaluation(tmp_path: Path) -> None:
-    choose_renderer()
-    try:
-        with Environments("Hopper-v5", render_mode="rgb_array") as environments:
-            environments.reset(0, 0)
-            environments.render(0)
-    except ConfigError as error:
-        pytest.skip(f"MuJoCo cannot draw on this machine: {error}")
     policy = Policy(hopper_model())
     evaluation = evaluate(policy, "Hopper-v5", [300.0], episodes=3, seed=7)
     video = write_video(tmp_path / "hopper.mp4", policy, "Hopper-v5", 300.0, 7)
@@ -93,6 +103,19 @@ def test_hopper_has_the_return_of_the_evaluation(tmp_path: Path) -> None:
     assert len(frames) == video.frames == 1 + -(-video.episode.length // 4)
     assert all((first != second).any() for first, second in pairwise(frames))
     assert np.abs(frames[0][60:].astype(int) - frames[-1][60:]).max() > 100
+
+
+@pytest.mark.usefixtures("_mujoco_draws")
+def test_the_camera_moves_along(tmp_path: Path) -> None:
+    with FilmedEnvironment("Hopper-v5", 0.0, lambda frame: None) as environment:
+        environment.reset(0, 0)
+        simulation: Any = environment[0].unwrapped
+        environment.set_state(0, simulation.init_qpos + np.array([30, 0, 0, 0, 0, 0]), simulation.init_qvel)
+        frame = environment.render(0).astype(int)
+    # the hopper is the one thing that is more red than blue
+    red = np.argwhere(frame[..., 0] - frame[..., 2] > 60)
+    assert len(red) > 500
+    assert abs(red[:, 1].mean() - frame.shape[1] / 2) < 60
 
 
 def test_what_was_there_stays_where_an_episode_fails(tmp_path: Path) -> None:
@@ -142,3 +165,14 @@ def test_how_mujoco_draws(
     monkeypatch.setattr(sys, "platform", "linux")
     choose_renderer()
     assert os.environ.get("MUJOCO_GL") == expected
+
+
+@pytest.mark.usefixtures("_mujoco_draws")
+def test_training_goes_on_in_a_process_that_has_drawn() -> None:
+    code = (
+        "import sys; from decision_minrnn.video import FilmedEnvironment; import torch\n"
+        "assert 'triton' not in sys.modules\n"
+        "with FilmedEnvironment('Hopper-v5', 0.0, lambda frame: None) as environment: environment.reset(0, 0)\n"
+        "torch.optim.AdamW([torch.zeros(1, requires_grad=True)])"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -67,7 +67,7 @@ def test_a_table_and_a_file(run: Path, tmp_path: Path, capsys: pytest.CaptureFix
 def test_each_memory_has_a_file_of_its_own(run: Path) -> None:
     for memory in ("reset", "carried", "window"):
         assert main(["evaluate", str(run), "--episodes", "1", "--targets", "55", "--memory", memory]) == 0
-    assert {path.name for path in run.glob("evaluation*")} == {
+    assert {path.name for path in run.glob("evaluation*.json")} == {
         "evaluation.json", "evaluation-window.json", "evaluation-reset.json"
     }  # fmt: skip
     for memory in ("carried", "window", "reset"):
@@ -125,6 +125,8 @@ def test_a_folder_that_cannot_be_evaluated(
         ("--episodes 0", 1, "at least 1 episode"),
         ("--checkpoint 4", 1, "unknown checkpoint '4'"),
         ("--json nowhere/x.json", 1, "--json nowhere/x.json: there is no folder nowhere"),
+        ("--video x.gif", 1, "ends in .mp4"),
+        ("--video nowhere/x.mp4", 1, "--video nowhere/x.mp4: there is no folder nowhere"),
         ("--targets high", 2, "--targets"),
         ("--memory all", 2, "--memory"),
     ],
