@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 DIST ?= dist
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow lint check format dataset wheel clean
+.PHONY: help setup train test test-slow lint check format dataset wheel docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ dataset: $(INSTALLED) ## rebuild the embedded dataset: make dataset SOURCE=recor
 wheel: $(INSTALLED) ## build the wheel into dist/
 	rm -rf build
 	$(BIN)/python -m build --wheel --outdir "$(DIST)"
+
+docs: $(INSTALLED) ## build the pages of docs/ into build/docs, without warnings
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "open build/docs/index.html"
 
 clean: ## remove what builds and tests leave; .venv and runs stay
 	rm -rf build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache MUJOCO_LOG.TXT *.egg-info
