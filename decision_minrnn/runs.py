@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
@@ -37,11 +38,16 @@ FORMAT = 1
 LOG = "log.txt"
 
 
+def runs_folder() -> Path:
+    """Where runs are written that are not told where: `$DECISION_MINRNN_RUNS`, by default `runs`."""
+    return Path(os.environ.get("DECISION_MINRNN_RUNS") or "runs")
+
+
 def run_folder(config: TrainConfig, data: Trajectories) -> Path:
-    """Where a run is to be written: `--out`, else a folder in `runs` that is named after what is trained, and when."""
+    """Where a run is to be written: `--out`, else a folder in `runs_folder()` named after what is trained, and when."""
     if config.out is not None:
         return Path(config.out)
-    return Path("runs") / f"{data.name}__{config.encoder}__{config.seed}__{datetime.now():%Y%m%d-%H%M%S}"
+    return runs_folder() / f"{data.name}__{config.encoder}__{config.seed}__{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def create_run(folder: Path, info: RunInfo) -> Path:

@@ -133,10 +133,12 @@ def write_video(
             writer.append_data(frame)
             preview.append(_small(frame))
 
-        with FilmedEnvironment(env_id, target_return, keep, card) as environment:
+        environment = FilmedEnvironment(env_id, target_return, keep, card)
+        with environment:
             # ffmpeg wants even sizes for the colours that every player shows
             options: dict[str, Any] = {"fps": environment.frames_per_second, "quality": 8, "macro_block_size": 2}
-            with imageio.get_writer(file, format="FFMPEG", mode="I", **options) as writer:
+            writer: Any = imageio.get_writer(file, format="FFMPEG", mode="I", **options)
+            with writer:
                 (episode,) = rollout(policy, environment, target_return, [seed])
         write_bytes_atomically(path, file.read_bytes())
     return Video(episode, frames, _gif(preview, environment.frames_per_second))

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
-from decision_minrnn.errors import DecisionMinRNNError, UnknownNameError
+from decision_minrnn.cli.console import quiet
+from decision_minrnn.cli.groups import choose_command
+from decision_minrnn.errors import DecisionMinRNNError
 from decision_minrnn.versions import versions
 
 COMMANDS = {
@@ -27,48 +30,54 @@ COMMANDS = {
 }
 
 
+ABOUT = """Return-conditioned recurrent policies from offline data.
+
+first steps:
+  decision-minrnn train hopper-medium
+  tensorboard --logdir runs"""
+
+ANYWHERE = {
+    "--quiet": "show results and errors, not how far a command is",
+    "--debug": "show where in the code an error arose (also DECISION_MINRNN_DEBUG=1)",
+}
+"""Flags that every command takes, before or after its name."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    command, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    if command in ("-h", "--help"):
-        print(_help())
-        return 0
-    if command == "--version":
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    flags = {flag for flag in ANYWHERE if flag in words}
+    words = [word for word in words if word not in flags]
+    if words == ["--version"]:
         print(f"decision-minrnn {versions().get('decision-minrnn', '(not installed)')}")
         return 0
-    if command not in COMMANDS:
-        return _fail(UnknownNameError("command", command, COMMANDS), 2)
     try:
-        import_module(f"decision_minrnn.cli.{command}").main(rest)
+        with quiet("--quiet" in flags):
+            command, rest = choose_command("decision-minrnn", ABOUT, COMMANDS, words, ANYWHERE)
+            import_module(f"decision_minrnn.cli.{command}").main(rest)
         sys.stdout.flush()
-    except DecisionMinRNNError as error:
-        return _fail(error, getattr(error, "exit_code", 1))
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+    except SystemExit as stop:
+        # how a parser ends: 0 after --help, 2 for what it cannot understand
+        return stop.code if isinstance(stop.code, int) else 2
     except BrokenPipeError:
         # the reader of a pipe went away, as `head` does; Python would complain of it once more when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}", 1)
-    except SystemExit as stop:
-        # how a parser ends: 0 after --help, 2 for what it cannot understand
-        return stop.code if isinstance(stop.code, int) else 2
+    except (DecisionMinRNNError, KeyboardInterrupt, OSError) as error:
+        if "--debug" in flags or os.environ.get("DECISION_MINRNN_DEBUG", "0") not in ("", "0"):
+            traceback.print_exc()
+        return _report(error)
     return 0
 
 
-def _fail(error: object, code: int) -> int:
-    print(f"error: {error}", file=sys.stderr)
+def _report(error: DecisionMinRNNError | KeyboardInterrupt | OSError) -> int:
+    """Say what went wrong; returns the exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        message, code = "interrupted", 130
+    elif isinstance(error, DecisionMinRNNError):
+        message, code = str(error), getattr(error, "exit_code", 1)
+    else:
+        where = f"{error.filename}: " if error.filename else ""
+        message, code = f"{where}{error.strerror or error}", 1
+    print(f"error: {message}", file=sys.stderr)
     return code
-
-
-def _help() -> str:
-    commands = "\n".join(f"  {name:<10} {what}" for name, what in COMMANDS.items())
-    return (
-        "usage: decision-minrnn COMMAND [options]\n\n"
-        "Return-conditioned recurrent policies from offline data.\n\n"
-        f"commands:\n{commands}\n\n"
-        "options:\n  --help     this text; after a command, its options\n  --version  the version\n\n"
-        "first steps:\n  decision-minrnn train hopper-medium\n  tensorboard --logdir runs"
-    )

@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 
 from decision_minrnn.cards import EnvCard, env_card, env_cards, is_card_path
+from decision_minrnn.cli.console import progress_console
 from decision_minrnn.cli.outputs import check_output
 from decision_minrnn.config import EVALUATION_SEED, Memory
 from decision_minrnn.errors import ConfigError
@@ -74,8 +75,7 @@ def evaluate(
     if env_id is None:
         raise ConfigError(f"{env or run} does not say its environment. Name a gymnasium id with --env.")
     targets = targets or (task.targets if task else ())
-    console = Console(stderr=json == "-")
-    with Progress(console) as progress:
+    with Progress(progress_console(stderr=json == "-")) as progress:
         for warning in task.target_warnings(targets) if task else ():
             progress.message(warning, style="yellow")
         with progress.episodes(episodes * len(targets)) as bar:
@@ -92,6 +92,7 @@ def evaluate(
                 on_episode=lambda episode: bar.advance(f"return {episode.episode_return:.0f}"),
             )
     # shown before it is written: the folder may be one that cannot be written to
+    console = Console(stderr=json == "-")
     if json != "-":
         console.print(evaluation_table(evaluation))
     if json is not None:

@@ -27,6 +27,7 @@ from decision_minrnn.envs import Environments
 from decision_minrnn.errors import TrainingError
 from decision_minrnn.interruption import Interruption
 from decision_minrnn.progress import Progress
+from decision_minrnn.runs import runs_folder
 
 MEDIUM_SCORE = 33.3
 """Normalised score from which a policy is medium."""
@@ -43,7 +44,7 @@ class TrainedAgents:
     def __init__(self, config: CollectConfig, environments: Environments, known: Reference | None) -> None:
         """`known` is the card's reference. Raises `ConfigError` or `CheckpointError` for a folder that does not fit."""
         self.config, self.environments = config, environments
-        folder = config.work or f"runs/sac__{environments.env_id.replace('/', '-')}__{config.seed}"
+        folder = config.work or runs_folder() / f"sac__{environments.env_id.replace('/', '-')}__{config.seed}"
         self.folder = SACFolder(Path(folder), config.training(environments.env_id))
         self.threshold = config.stop_return
         """Mean return from which a policy is medium; None until it is known."""

@@ -20,6 +20,7 @@ from decision_minrnn.devices import torch_device
 from decision_minrnn.errors import CheckpointError, ConfigError
 from decision_minrnn.files import write_json
 from decision_minrnn.records import record_from_dict
+from decision_minrnn.runs import runs_folder
 from decision_minrnn.tasks.base import Task
 from decision_minrnn.tasks.model import TokenModel
 from decision_minrnn.tasks.training import Outcome, label, model_config, train_or_resume
@@ -87,7 +88,7 @@ def start_experiment(
     for run in runs:
         torch_device(run.config.device)
         TokenModel(model_config(run.config, task_of(run.config)))
-    folder = Path(out) if out else Path("runs") / f"{command}__{datetime.now():%Y%m%d-%H%M%S}"
+    folder = Path(out) if out else runs_folder() / f"{command}__{datetime.now():%Y%m%d-%H%M%S}"
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(
             f"the output folder {folder} exists and is not an empty folder. Choose another with --out, or continue "

@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from importlib import import_module
 
-from tyro.extras import subcommand_cli_from_dict
+import tyro
+
+from decision_minrnn.cli.groups import choose_command
+
+COMMANDS = {
+    "list": "which datasets have a card, and which of them are on this machine",
+    "show": "what is in a dataset",
+    "check": "faults in a dataset: numbers, severity and remedy",
+    "plot": "a figure of a dataset, for a paper",
+    "download": "bring datasets to this machine",
+    "convert": "write a dataset as HDF5, npz or Minari",
+    "collect": "record a dataset, with a policy that is trained for it",
+    "cache": "the datasets that are kept unpacked",
+}
+
+_FUNCTIONS = {
+    "list": "listing.list_datasets",
+    "show": "show.show_dataset",
+    "check": "check.check_dataset",
+    "plot": "plot.plot_dataset",
+    "download": "download.download_datasets",
+    "convert": "convert.convert",
+    "collect": "collect.collect_dataset",
+    "cache": "cache.show_cache",
+}
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Parse the command line and run it."""
-    from decision_minrnn.cli.data.cache import show_cache
-    from decision_minrnn.cli.data.check import check_dataset
-    from decision_minrnn.cli.data.collect import collect_dataset
-    from decision_minrnn.cli.data.convert import convert
-    from decision_minrnn.cli.data.download import download_datasets
-    from decision_minrnn.cli.data.listing import list_datasets
-    from decision_minrnn.cli.data.plot import plot_dataset
-    from decision_minrnn.cli.data.show import show_dataset
-
-    commands: dict[str, Any] = {
-        "list": list_datasets,
-        "show": show_dataset,
-        "check": check_dataset,
-        "plot": plot_dataset,
-        "download": download_datasets,
-        "convert": convert,
-        "collect": collect_dataset,
-        "cache": show_cache,
-    }
-    subcommand_cli_from_dict(
-        commands,
-        prog="decision-minrnn data",
-        description="List, describe, check, plot, convert, download and record datasets.",
-        args=list(arguments),
-    )
+    """Run one command."""
+    about = "List, describe, check, plot, convert, download and record datasets."
+    command, rest = choose_command("decision-minrnn data", about, COMMANDS, arguments)
+    module, function = _FUNCTIONS[command].split(".")
+    chosen = getattr(import_module(f"decision_minrnn.cli.data.{module}"), function)
+    tyro.cli(chosen, prog=f"decision-minrnn data {command}", args=rest)

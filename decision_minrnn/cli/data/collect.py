@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 import tyro
 
@@ -21,18 +20,15 @@ def collect_dataset(config: Config, json: str | None = None) -> None:
     Args:
         json: Write what was recorded as JSON to this file, or to standard output if "-".
     """
-    from rich.console import Console
-
+    from decision_minrnn.cli.console import progress_console, wide_console
+    from decision_minrnn.cli.outputs import check_output
     from decision_minrnn.collection.collect import collect
-    from decision_minrnn.errors import ConfigError
     from decision_minrnn.files import write_json
     from decision_minrnn.progress import Progress
     from decision_minrnn.scores import normalized_score
 
-    if json not in (None, "-") and not Path(json).parent.is_dir():
-        raise ConfigError(f"--json {json}: there is no folder {Path(json).parent}.")
-    console = Console(stderr=json == "-")
-    with Progress(console) as progress:
+    check_output("--json", json)
+    with Progress(progress_console(stderr=json == "-")) as progress:
         path, data = collect(config, progress)
     returns, reference = data.returns, data.references.get("measured")
     score = normalized_score(float(returns.mean()), reference) if reference else None
@@ -60,4 +56,4 @@ def collect_dataset(config: Config, json: str | None = None) -> None:
             f"score     {scored}",
             f"written   {path}",
         ):
-            console.print(line, soft_wrap=True, highlight=False, markup=False)
+            wide_console().print(line, soft_wrap=True, highlight=False, markup=False)

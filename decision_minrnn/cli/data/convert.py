@@ -32,12 +32,11 @@ def convert(
         unfinished_episode: Whether to keep an unfinished episode at the end.
         overwrite: Replace what is at the target.
     """
-    from rich.console import Console
-
+    from decision_minrnn.cli.console import progress_console
     from decision_minrnn.data import convert_dataset
     from decision_minrnn.progress import DownloadDisplay
 
-    with DownloadDisplay(Console(stderr=True)) as display:
+    with DownloadDisplay(progress_console(stderr=True)) as display:
         path, read = convert_dataset(
             source,
             target,

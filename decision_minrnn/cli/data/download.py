@@ -14,7 +14,7 @@ def download_datasets(names: Annotated[tuple[str, ...], tyro.conf.Positional], m
         names: Names from `data list`, or Minari ids.
         mirror: Addresses (https://host/folder) to download D4RL's files from, tried before those that are known.
     """
-    from decision_minrnn.cli.console import wide_console
+    from decision_minrnn.cli.console import progress_console
     from decision_minrnn.data.fetch import fetch
     from decision_minrnn.data.resolve import locate
     from decision_minrnn.errors import ConfigError
@@ -23,7 +23,7 @@ def download_datasets(names: Annotated[tuple[str, ...], tyro.conf.Positional], m
     if not names:
         raise ConfigError("name the datasets to download; `decision-minrnn data list` shows what there is.")
     locations = [locate(name) for name in names]
-    with DownloadDisplay(wide_console(stderr=True)) as display:
+    with DownloadDisplay(progress_console(stderr=True)) as display:
         for location in locations:
             fetch(location, mirror, display.show)
     for location in locations:

@@ -34,8 +34,7 @@ def plot_dataset(
         env: The environment it belongs to, in place of the one it names: a card, a gymnasium id or a card's path.
         mirror: Addresses (https://host/folder) to download D4RL's files from, tried before those that are known.
     """
-    from rich.console import Console
-
+    from decision_minrnn.cli.console import progress_console
     from decision_minrnn.cli.outputs import check_output
     from decision_minrnn.data import load_dataset
     from decision_minrnn.data.distribution_table import distribution_csv
@@ -50,7 +49,7 @@ def plot_dataset(
     target = Path(out or f"{locate(name).name}.png")
     check_output("--out", target)
     check_format(target)
-    with DownloadDisplay(Console(stderr=True)) as display:
+    with DownloadDisplay(progress_console(stderr=True)) as display:
         data = load_dataset(name, env=env, mirrors=mirror, on_download=display.show)
     told = sys.stderr if csv == "-" else sys.stdout
     print(data.source, file=told)

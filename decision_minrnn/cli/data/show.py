@@ -24,12 +24,12 @@ def show_dataset(
         mirror: Addresses (https://host/folder) to download D4RL's files from, tried before those that are known.
         json: Write the description as JSON to this file, or to standard output if "-".
     """
-    from decision_minrnn.cli.console import wide_console
+    from decision_minrnn.cli.console import progress_console
     from decision_minrnn.data import load_dataset
     from decision_minrnn.files import write_json
     from decision_minrnn.progress import DownloadDisplay
 
-    with DownloadDisplay(wide_console(stderr=True)) as display:
+    with DownloadDisplay(progress_console(stderr=True)) as display:
         data = load_dataset(name, env=env, mirrors=mirror, on_download=display.show)
     facts = describe(data)
     if json is not None:

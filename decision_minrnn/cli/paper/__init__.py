@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 
-from decision_minrnn.errors import UnknownNameError
+from decision_minrnn.cli.groups import choose_command
 
 COMMANDS = {
     "selective-copying": "remember tokens among noise, by encoder and layers",
@@ -18,21 +18,9 @@ COMMANDS = {
 
 def main(arguments: Sequence[str]) -> None:
     """Run one experiment."""
-    command, *rest = list(arguments) or ["--help"]
-    if command in ("-h", "--help"):
-        print(_help())
-        return
-    if command not in COMMANDS:
-        raise UnknownNameError("experiment", command, COMMANDS)
-    import_module(f"decision_minrnn.cli.paper.{command.replace('-', '_')}").main(rest)
-
-
-def _help() -> str:
-    commands = "\n".join(f"  {name:<18} {what}" for name, what in COMMANDS.items())
-    return (
-        "usage: decision-minrnn paper EXPERIMENT [options]\n\n"
+    about = (
         'The experiments of "Were RNNs All We Needed?" (arXiv 2410.01201) beside reinforcement learning, small enough\n'
-        "for a CPU by default.\n\n"
-        f"experiments:\n{commands}\n\n"
-        "options:\n  --help     this text; after an experiment, its options"
+        "for a CPU by default."
     )
+    command, rest = choose_command("decision-minrnn paper", about, COMMANDS, arguments)
+    import_module(f"decision_minrnn.cli.paper.{command.replace('-', '_')}").main(rest)

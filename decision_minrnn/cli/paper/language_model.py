@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.table import Table
 
+from decision_minrnn.cli.console import progress_console
 from decision_minrnn.cli.options import read_encoder
 from decision_minrnn.cli.paper.shared import (
     check_outputs,
     conclude,
     plain_table,
-    progress_console,
     start_or_resume,
     write_figure,
 )
@@ -79,7 +79,7 @@ def _start(
     from decision_minrnn.tasks.training import model_config
 
     check_outputs(json, figure, csv)
-    console = progress_console(json)
+    console = progress_console(stderr=json == "-")
     common = replace(settings, **PAPER) if full else settings
     task_of = _task_maker()
     task = task_of(common)
@@ -98,7 +98,7 @@ def _start(
         )
     folder, finished = start_experiment(COMMAND, runs, task_of, out=settings.out, console=console)
     write_figure([_panel(folder, finished)], f"characters of {Path(settings.file).name}", figure, csv)
-    conclude(COMMAND, folder, finished, _table(finished), json, console)
+    conclude(COMMAND, folder, finished, _table(finished), json)
 
 
 def _resume(resume: Path, figure: Path | None = None, csv: Path | None = None, json: str | None = None) -> None:
@@ -113,10 +113,10 @@ def _resume(resume: Path, figure: Path | None = None, csv: Path | None = None, j
     from decision_minrnn.tasks.experiment import resume_experiment
 
     check_outputs(json, figure, csv)
-    console = progress_console(json)
+    console = progress_console(stderr=json == "-")
     finished = resume_experiment(resume, COMMAND, TextConfig, _task_maker(), console)
     write_figure([_panel(resume, finished)], f"characters of {Path(finished[0].plan.config.file).name}", figure, csv)
-    conclude(COMMAND, resume, finished, _table(finished), json, console)
+    conclude(COMMAND, resume, finished, _table(finished), json)
 
 
 def _task_maker() -> Callable[[TextConfig], LanguageModel]:

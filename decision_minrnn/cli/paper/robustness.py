@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import tyro
 from rich.table import Table
 
+from decision_minrnn.cli.console import progress_console
 from decision_minrnn.cli.options import read_encoder
 from decision_minrnn.cli.paper.shared import (
     check_outputs,
     conclude,
     plain_table,
-    progress_console,
     start_or_resume,
     write_figure,
 )
@@ -23,8 +23,6 @@ from decision_minrnn.config import OptionValue
 from decision_minrnn.tasks.copying import CopyingConfig, SelectiveCopying
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from decision_minrnn.figures.curves import Panel
     from decision_minrnn.tasks.experiment import FinishedRun
 
@@ -84,7 +82,7 @@ def _start(
     from decision_minrnn.tasks.robustness import planned_runs
 
     check_outputs(json, figure, csv)
-    console = progress_console(json)
+    console = progress_console(stderr=json == "-")
     values: dict[str, Sequence[float]] = {
         "forget_bias": vary_forget_bias,
         "learning_rate": vary_learning_rate,
@@ -93,7 +91,7 @@ def _start(
     }
     runs = planned_runs(settings, [read_encoder(word) for word in encoders], values, seeds)
     folder, finished = start_experiment(COMMAND, runs, SelectiveCopying, out=settings.out, console=console)
-    _conclude(folder, finished, figure, csv, json, console)
+    _conclude(folder, finished, figure, csv, json)
 
 
 def _resume(resume: Path, figure: Path | None = None, csv: Path | None = None, json: str | None = None) -> None:
@@ -108,9 +106,9 @@ def _resume(resume: Path, figure: Path | None = None, csv: Path | None = None, j
     from decision_minrnn.tasks.experiment import resume_experiment
 
     check_outputs(json, figure, csv)
-    console = progress_console(json)
+    console = progress_console(stderr=json == "-")
     finished = resume_experiment(resume, COMMAND, CopyingConfig, SelectiveCopying, console)
-    _conclude(resume, finished, figure, csv, json, console)
+    _conclude(resume, finished, figure, csv, json)
 
 
 def _conclude(
@@ -119,11 +117,10 @@ def _conclude(
     figure: Path | None,
     csv: Path | None,
     json: str | None,
-    console: Console,
 ) -> None:
     panels = _panels(finished)
     write_figure(panels, SelectiveCopying(finished[0].plan.config).describe().split(" (")[0], figure, csv)
-    conclude(COMMAND, folder, finished, _table(panels), json, console)
+    conclude(COMMAND, folder, finished, _table(panels), json)
 
 
 def _panels(finished: Sequence[FinishedRun[CopyingConfig]]) -> list[Panel]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import tyro
 from rich.table import Table
 
-from decision_minrnn.cli.paper.shared import check_outputs, plain_table, progress_console, write_figure
+from decision_minrnn.cli.console import progress_console, wide_console
+from decision_minrnn.cli.paper.shared import check_outputs, plain_table, write_figure
 from decision_minrnn.files import write_json
 from decision_minrnn.tasks.scaling import ScalingConfig
 
@@ -47,7 +48,7 @@ def _scaling(
     from decision_minrnn.versions import versions
 
     check_outputs(json, figure, csv)
-    console = progress_console(json)
+    console = progress_console(stderr=json == "-")
     costs = measure_scaling(config, lambda name: console.print(f"measuring {name}", highlight=False))
     by_encoder = {
         name: [cost for cost in costs if cost.encoder == name] for name in dict.fromkeys(c.encoder for c in costs)
@@ -66,7 +67,7 @@ def _scaling(
         _panels(by_encoder), f"one training step, batch {config.batch_size}, width {config.width}", figure, csv
     )
     for table in (_table(by_encoder, "milliseconds", slopes), _table(by_encoder, "megabytes", {})):
-        console.print(table)
+        wide_console(stderr=json == "-").print(table)
 
 
 def _table(by_encoder: dict[str, list[StepCost]], what: str, slopes: dict[str, float | None]) -> Table:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import tyro
 from rich.table import Table
 
+from decision_minrnn.cli.console import progress_console
 from decision_minrnn.cli.options import read_encoder
-from decision_minrnn.cli.paper.shared import check_outputs, conclude, plain_table, progress_console, start_or_resume
+from decision_minrnn.cli.paper.shared import check_outputs, conclude, plain_table, start_or_resume
 from decision_minrnn.config import OptionValue
 from decision_minrnn.tasks.copying import PAPER, CopyingConfig, SelectiveCopying
 
@@ -61,7 +62,7 @@ def _start(
     from decision_minrnn.tasks.experiment import PlannedRun, folder_name, start_experiment
 
     check_outputs(json)
-    console = progress_console(json)
+    console = progress_console(stderr=json == "-")
     common = replace(settings, **PAPER) if full else settings
     runs: list[PlannedRun[CopyingConfig]] = []
     for name, options in map(read_encoder, encoders):
@@ -70,7 +71,7 @@ def _start(
                 config = replace(common, encoder=name, encoder_options=options, layers=count, seed=seed)
                 runs.append(PlannedRun(f"{folder_name(name, options)}__layers-{count}__seed-{seed}", config))
     folder, finished = start_experiment(COMMAND, runs, SelectiveCopying, out=settings.out, console=console)
-    conclude(COMMAND, folder, finished, _table(finished), json, console)
+    conclude(COMMAND, folder, finished, _table(finished), json)
 
 
 def _resume(resume: Path, json: str | None = None) -> None:
@@ -83,9 +84,9 @@ def _resume(resume: Path, json: str | None = None) -> None:
     from decision_minrnn.tasks.experiment import resume_experiment
 
     check_outputs(json)
-    console = progress_console(json)
+    console = progress_console(stderr=json == "-")
     finished = resume_experiment(resume, COMMAND, CopyingConfig, SelectiveCopying, console)
-    conclude(COMMAND, resume, finished, _table(finished), json, console)
+    conclude(COMMAND, resume, finished, _table(finished), json)
 
 
 def _table(finished: Sequence[FinishedRun[CopyingConfig]]) -> Table:

@@ -15,8 +15,6 @@ from decision_minrnn.cli.outputs import check_output
 from decision_minrnn.files import write_json, write_text_atomically
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from decision_minrnn.figures.curves import Panel
     from decision_minrnn.tasks.experiment import FinishedRun
 
@@ -30,19 +28,13 @@ def start_or_resume(
     tyro.cli(chosen, prog=f"decision-minrnn paper {command}", args=words, registry=options_registry())
 
 
-def progress_console(json: str | None) -> Console:
-    """Where progress goes: the standard output, unless that is for JSON."""
-    return wide_console(stderr=json == "-")
-
-
-def conclude(
-    command: str, folder: Path, finished: Sequence[FinishedRun[Any]], table: Table, json: str | None, console: Console
-) -> None:
+def conclude(command: str, folder: Path, finished: Sequence[FinishedRun[Any]], table: Table, json: str | None) -> None:
     """Print the table of an experiment and where it lies, and write its results."""
     from decision_minrnn.tasks.experiment import results
 
     if json is not None:
         write_json(json, results(command, finished))
+    console = wide_console(stderr=json == "-")
     console.print(table)
     console.print(f"results:  {folder / 'results.json'}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"watch it: tensorboard --logdir {folder}", markup=False, highlight=False, soft_wrap=True)
