@@ -27,6 +27,7 @@ COMMANDS = {
     "data": "list, describe, check, plot, convert and download datasets",
     "benchmark": "measure speed on this machine",
     "paper": 'the other experiments of "Were RNNs All We Needed?"',
+    "completion": "complete commands and flags in bash or zsh",
 }
 
 

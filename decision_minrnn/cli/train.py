@@ -9,6 +9,7 @@ from typing import Any
 import tyro
 from rich.console import Console
 
+from decision_minrnn.cli.console import progress_console
 from decision_minrnn.cli.options import options_registry
 from decision_minrnn.config import TrainConfig
 
@@ -56,9 +57,8 @@ def _train(
     from decision_minrnn.training import train
 
     console = _console()
-    runs = train_seeds(config, seeds, console=console) if seeds else [train(config, console=console)]
-    for run in runs:
-        _conclude(run, console)
+    for run in train_seeds(config, seeds, console=console) if seeds else [train(config, console=console)]:
+        _conclude(run)
 
 
 def _resume(resume: str, env: str | None = None) -> None:
@@ -70,22 +70,25 @@ def _resume(resume: str, env: str | None = None) -> None:
     """
     from decision_minrnn.training import resume as resume_run
 
-    console = _console()
-    _conclude(resume_run(resume, env=env, console=console), console)
+    _conclude(resume_run(resume, env=env, console=_console()))
 
 
 def _console() -> Console:
     """Where to show progress: of the processes that torchrun starts, the first alone does."""
     from decision_minrnn.distributed import is_first_rank
 
-    return Console(quiet=not is_first_rank())
+    return progress_console() if is_first_rank() else Console(quiet=True)
 
 
-def _conclude(run: Any, console: Console) -> None:
+def _conclude(run: Any) -> None:
     from decision_minrnn.board import show_evaluation
     from decision_minrnn.cli.tables import evaluation_table
+    from decision_minrnn.distributed import is_first_rank
     from decision_minrnn.runs import read_run
 
+    if not is_first_rank():
+        return
+    console = Console()
     if run.evaluation:
         console.print(evaluation_table(run.evaluation))
         show_evaluation(run.folder, read_run(run.folder).train.updates, run.evaluation)
