@@ -178,7 +178,7 @@ def read_card(path: Path, card_type: type[Card]) -> Card:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read the card {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"the card {path} is not valid TOML: {error}.") from error
     card = record_from_dict({"name": path.stem, **content}, card_type, str(path))
     if isinstance(card, EnvCard):

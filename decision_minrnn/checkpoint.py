@@ -27,12 +27,15 @@ import torch
 from torch import Tensor, nn
 
 from decision_minrnn.config import ModelConfig
-from decision_minrnn.errors import CheckpointError, ConfigError
+from decision_minrnn.errors import CheckpointError
+from decision_minrnn.files import flush_names, read_json
 from decision_minrnn.model import DecisionModel
 from decision_minrnn.records import record_from_dict
 from decision_minrnn.versions import versions
 
 FORMAT = 1
+MODEL_FILE = "model.safetensors"
+TRAINING_FILE = "training.safetensors"
 _PREFIX = "update-"
 
 Config = TypeVar("Config")
@@ -46,6 +49,16 @@ class Configured(Protocol):
 
     def state_dict(self) -> dict[str, Any]:
         """Its weights by name."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint whose files are not what was written."""
+
+    def __init__(self, fault: str, checkpoint: Path) -> None:
+        before = [path for path in checkpoint_folders(checkpoint.parents[1]) if update_of(path) < update_of(checkpoint)]
+        on = f"go on from {before[-1].name}" if before else "train from the beginning"
+        super().__init__(f"{fault} Remove {checkpoint} to {on}.")
+        self.fault = fault
 
 
 @dataclass(frozen=True)
@@ -81,15 +94,52 @@ def latest_checkpoint(run: Path) -> Path:
     return folders[-1]
 
 
-def save_checkpoint(run: Path, model: Configured, state: TrainingState, keep: int, continuation: str = "") -> Path:
-    """Write a checkpoint and remove all but the newest `keep`; `continuation` is the command that goes on from it.
+def whole_checkpoint(run: Path, tell: Callable[[str], None] = lambda message: None) -> Path | None:
+    """The newest checkpoint of a run whose files are what was written; None where there never was one.
 
-    Raises `CheckpointError` if it cannot be written whole (a full disk, say); those before it then stay as they were.
+    Newer ones that are damaged are renamed, so that training can write them anew, and `tell` is called with a message
+    for each. Raises `CheckpointError` if all are damaged, which then keep their names, or if the newest cannot be read
+    or is of another version.
+    """
+    folders = checkpoint_folders(run)
+    damaged: list[tuple[Path, str]] = []
+    for folder in reversed(folders):
+        try:
+            _verify(folder)
+        except DamagedCheckpointError as error:
+            damaged.append((folder, error.fault))
+            continue
+        for other, fault in damaged:
+            aside = other.with_name(f"{other.name}.damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+            other.rename(aside)
+            tell(f"{fault} It is now called {aside.name}; going on from {folder.name}.")
+        return folder
+    if damaged:
+        raise CheckpointError(f"no checkpoint of {run} is whole. {damaged[0][1]} Train anew.")
+    return None
+
+
+def save_checkpoint(
+    run: Path, model: Configured, state: TrainingState, keep: int, continuation: str = "", keep_every: int = 0
+) -> Path:
+    """Write a checkpoint and remove those that are not to be kept.
+
+    Args:
+        run: the run folder.
+        model: the weights, and what they are the weights of.
+        state: all else that training goes on from.
+        keep: how many of the newest stay.
+        continuation: the command that goes on from it.
+        keep_every: those after a multiple of so many updates stay too; 0: none.
+
+    Raises:
+        CheckpointError: it cannot be written whole (a full disk, say); those before it then stay as they were.
     """
     folder = run / "checkpoints" / f"{_PREFIX}{state.update:07d}"
     files = {
-        "model.safetensors": model_content(model),
-        "training.safetensors": safetensors.torch.save(_on_cpu(state.tensors)),
+        MODEL_FILE: model_content(model),
+        TRAINING_FILE: safetensors.torch.save(_on_cpu(state.tensors)),
     }
     about = {
         "format": FORMAT,
@@ -109,9 +159,11 @@ def save_checkpoint(run: Path, model: Configured, state: TrainingState, keep: in
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+        flush_names(partial)
         _remove(folder)
         partial.rename(folder)
-        _flush_names(folder.parent)
+        for above in (folder.parent, run):
+            flush_names(above)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         before = checkpoint_folders(run)
@@ -121,8 +173,9 @@ def save_checkpoint(run: Path, model: Configured, state: TrainingState, keep: in
             f"When there is room for it, continue with: {continuation or f'decision-minrnn train --resume {run}'}"
         ) from error
     for old in checkpoint_folders(run)[:-keep]:
-        with suppress(OSError):
-            _remove(old)
+        if not keep_every or update_of(old) % keep_every:
+            with suppress(OSError):
+                _remove(old)
     return folder
 
 
@@ -137,7 +190,7 @@ def load_configured(checkpoint: Path, config_type: type[Config], build: Callable
     Raises `CheckpointError` if a file is missing, damaged or of another version.
     """
     about = _read_about(checkpoint)
-    return read_model(_verified(checkpoint, "model.safetensors", about), config_type, build)
+    return read_model(_verified(checkpoint, MODEL_FILE, about), config_type, build)
 
 
 def model_content(model: Configured) -> bytes:
@@ -150,11 +203,12 @@ def read_model(path: Path, config_type: type[Config], build: Callable[[Config], 
     try:
         with safetensors.safe_open(path, "pt") as file:
             config = record_from_dict(json.loads((file.metadata() or {})["model"]), config_type, str(path))
+            _check_shapes(build, config, {name: file.get_slice(name).get_shape() for name in sorted(file.keys())})
         with torch.random.fork_rng([]):
             # whose initial weights are random: loading draws nothing from the caller's generator
             model = build(config)
         model.load_state_dict(safetensors.torch.load_file(path))
-    except (KeyError, ValueError, RuntimeError, ConfigError, safetensors.SafetensorError) as error:
+    except Exception as error:  # whatever a configuration that is not this project's makes of the layers
         raise CheckpointError(f"{path} does not hold a model of this version: {error}") from error
     return model.eval()
 
@@ -162,12 +216,28 @@ def read_model(path: Path, config_type: type[Config], build: Callable[[Config], 
 def load_training_state(checkpoint: Path) -> TrainingState:
     """What training goes on from. Raises as `load_model`."""
     about = _read_about(checkpoint)
-    path = _verified(checkpoint, "training.safetensors", about)
+    path = _verified(checkpoint, TRAINING_FILE, about)
     try:
         tensors = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{path} does not hold a training state: {error}. {_remedy(checkpoint)}") from error
+        raise DamagedCheckpointError(f"{path} does not hold a training state: {error}.", checkpoint) from error
     return TrainingState(about["update"], tensors, about["sampler"])
+
+
+def _check_shapes(build: Callable[[Config], nn.Module], config: Config, stored: Mapping[str, list[int]]) -> None:
+    """Raise `ValueError` for a model that would take other memory than its weights do, before it takes any."""
+    if getattr(config, "layers", 0) > len(stored):
+        raise ValueError(f"its configuration asks for more layers than there are tensors, {len(stored)}.")
+    try:
+        with torch.device("meta"):
+            expected = {name: list(tensor.shape) for name, tensor in build(config).state_dict().items()}
+    except RuntimeError as error:
+        if "meta" in str(error):  # a layer of the user's own that looks at values when it is built
+            return
+        raise
+    for name in sorted(expected.keys() | stored.keys()):
+        if expected.get(name) != stored.get(name):
+            raise ValueError(f"{name} has the shape {stored.get(name)}, where {expected.get(name)} is expected.")
 
 
 def _hidden(folder: Path) -> Path:
@@ -183,35 +253,33 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(removed)
 
 
-def _flush_names(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where the system has such a call: a power cut then finds them."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _verify(checkpoint: Path) -> None:
+    """Raise unless every file of a checkpoint is what was written."""
+    about = _read_about(checkpoint)
+    for name in (MODEL_FILE, TRAINING_FILE):
+        _verified(checkpoint, name, about)
 
 
 def _read_about(checkpoint: Path) -> dict[str, Any]:
     path = checkpoint / "checkpoint.json"
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = read_json(path)
     except FileNotFoundError as error:
-        raise CheckpointError(f"{checkpoint} is damaged: it has no checkpoint.json. {_remedy(checkpoint)}") from error
+        raise DamagedCheckpointError(f"{checkpoint} is damaged: it has no checkpoint.json.", checkpoint) from error
+    except PermissionError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}.") from error
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}. {_remedy(checkpoint)}") from error
+        raise DamagedCheckpointError(f"{path} is damaged: {error}.", checkpoint) from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         written = about.get("format") if isinstance(about, dict) else None
         raise CheckpointError(f"{path} is of format {written}, and this version reads format {FORMAT}.")
-    if not all(
-        isinstance(about.get(key), kind) for key, kind in (("update", int), ("sampler", dict), ("sha256", dict))
-    ):
-        raise CheckpointError(f"{path} is damaged: it lacks update, sampler or sha256. {_remedy(checkpoint)}")
+    kinds = (("update", int), ("sampler", dict), ("sha256", dict))
+    if not all(isinstance(about.get(key), kind) for key, kind in kinds):
+        raise DamagedCheckpointError(f"{path} is damaged: it lacks update, sampler or sha256.", checkpoint)
     return about
 
 
@@ -219,15 +287,10 @@ def _verified(checkpoint: Path, name: str, about: dict[str, Any]) -> Path:
     path = checkpoint / name
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except PermissionError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}.") from error
     except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}. {_remedy(checkpoint)}") from error
+        raise DamagedCheckpointError(f"cannot read {path}: {error.strerror}.", checkpoint) from error
     if digest != about["sha256"].get(name):
-        raise CheckpointError(f"{path} is damaged: its content is not what was written. {_remedy(checkpoint)}")
+        raise DamagedCheckpointError(f"{path} is damaged: its content is not what was written.", checkpoint)
     return path
-
-
-def _remedy(checkpoint: Path) -> str:
-    """What to do about a damaged checkpoint."""
-    before = [path for path in checkpoint_folders(checkpoint.parents[1]) if update_of(path) < update_of(checkpoint)]
-    on = f"go on from {before[-1].name}" if before else "train from the beginning"
-    return f"Remove {checkpoint} to {on}."

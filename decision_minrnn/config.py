@@ -109,6 +109,9 @@ class RunConfig:
     keep_checkpoints: int = 3
     """Newest checkpoints that are kept."""
 
+    keep_every: int = 0
+    """Keep the checkpoints after every so many updates as well, for good (0: none)."""
+
     evaluate_every: int = 0
     """Updates between evaluations during training (0: only at the end)."""
 
@@ -116,7 +119,7 @@ class RunConfig:
         counts = ("width", "layers", "updates", "batch_size", "log_every", "checkpoint_every", "keep_checkpoints")
         for name in counts:
             require(self, name, getattr(self, name) >= 1, "a whole number of at least 1")
-        for name in ("warmup", "evaluate_every", "seed"):
+        for name in ("warmup", "keep_every", "evaluate_every", "seed"):
             require(self, name, getattr(self, name) >= 0, "a whole number of at least 0")
         for name in ("learning_rate", "gradient_clip"):
             require(self, name, 0 < getattr(self, name) < inf, "a number above 0")

@@ -190,7 +190,7 @@ class Learner(ABC, Generic[AnyBatch]):
         try:
             self.sampler.restore(state.sampler)
             self.restore_tensors(state.tensors)
-        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        except Exception as error:  # whatever the generators and the optimiser make of a state that is not theirs
             raise CheckpointError(
                 f"the training state of update {state.update} does not fit this model and version: {error}."
             ) from error

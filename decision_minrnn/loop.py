@@ -117,18 +117,22 @@ class TrainingLoop(ABC, Generic[Result]):
 
     def take(self, steps: list[Step], stopping: bool = False) -> None:
         """Enter updates that were done: what is to be written after the last of them is."""
-        config = self.config
         self.steps += steps
-        if stopping or self.update == config.updates or self.update % config.checkpoint_every == 0:
+        if stopping or self.is_checkpoint_due():
             self.save()
-        elif self.update % config.log_every == 0:
+        elif self.update % self.config.log_every == 0:
             self.log()
+
+    def is_checkpoint_due(self) -> bool:
+        """Whether a checkpoint is to be written after this update."""
+        every = (self.config.checkpoint_every, self.config.keep_every)
+        return self.update == self.config.updates or any(each and self.update % each == 0 for each in every)
 
     def updates_to_stop(self) -> int:
         """How many updates may follow each other before something is to be written or measured."""
         config = self.config
-        every = [config.log_every, config.checkpoint_every, *([config.evaluate_every] if config.evaluate_every else [])]
-        return min(config.updates - self.update, *(each - self.update % each for each in every))
+        every = (config.log_every, config.checkpoint_every, config.keep_every, config.evaluate_every)
+        return min(config.updates - self.update, *(each - self.update % each for each in every if each))
 
     def is_evaluation_due(self) -> bool:
         """Whether the weights are to be evaluated before training goes on; a resumed run may have done so before."""
@@ -186,9 +190,16 @@ class TrainingLoop(ABC, Generic[Result]):
         self.log()
         self.tracker.flush()
         if self.saved_at != self.update:
-            state, keep = self.learner.state(), self.config.keep_checkpoints
+            state, config = self.learner.state(), self.config
             if self.ranks.is_first:
-                save_checkpoint(self.folder, self.learner.model, state, keep, self.continuation())
+                save_checkpoint(
+                    self.folder,
+                    self.learner.model,
+                    state,
+                    config.keep_checkpoints,
+                    self.continuation(),
+                    config.keep_every,
+                )
             self.saved_at = self.update
 
     def stop(self) -> NoReturn:

@@ -171,7 +171,8 @@ class DecisionModel(nn.Module):
 
 def _middle_and_reach(config: ModelConfig) -> tuple[Float[Tensor, " action"], Float[Tensor, " action"]]:
     """The middle of the action space and how far it reaches on both sides; `ConfigError` for bounds that are none."""
-    low, high = torch.tensor(config.action_low), torch.tensor(config.action_high)
+    # on the CPU even where the model is built without memory, to compare its shapes with a checkpoint's
+    low, high = (torch.tensor(bound, device="cpu") for bound in (config.action_low, config.action_high))
     fit = low.shape == high.shape == (config.action_size,)
     if not (fit and (low < high).all() and low.isfinite().all() and high.isfinite().all()):
         raise ConfigError(

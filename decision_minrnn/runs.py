@@ -6,14 +6,15 @@ RUN/checkpoints/      see `checkpoint`
 RUN/evaluation.json   the last evaluation with carried memory; evaluation-window.json and -reset.json with another
 RUN/events.out.*      TensorBoard
 RUN/log.txt           of a trial of a sweep: what would have been printed
+RUN/.lock             while a process trains it
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from decision_minrnn.config import Memory, ModelConfig, TrainConfig
 from decision_minrnn.data.trajectories import Trajectories
 from decision_minrnn.errors import CheckpointError, ConfigError, UnknownNameError
 from decision_minrnn.evaluation import Evaluation
-from decision_minrnn.files import write_json
+from decision_minrnn.files import flush_names, holder, locked, read_json, write_json
 from decision_minrnn.origin import Origin, RunInfo, Task
 from decision_minrnn.policy import Policy
 from decision_minrnn.records import record_from_dict
@@ -36,6 +37,7 @@ from decision_minrnn.versions import versions
 
 FORMAT = 1
 LOG = "log.txt"
+LOCK = ".lock"
 
 
 def runs_folder() -> Path:
@@ -50,9 +52,32 @@ def run_folder(config: TrainConfig, data: Trajectories) -> Path:
     return runs_folder() / f"{data.name}__{config.encoder}__{config.seed}__{datetime.now():%Y%m%d-%H%M%S}"
 
 
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold a run folder, which is made if there is none, so that no other process trains it at the same time.
+
+    It is free again when this process ends, however it ends. Raises `ConfigError` if another process holds it, or if it
+    cannot be written.
+    """
+    lock = folder / LOCK
+
+    def refuse() -> None:
+        raise ConfigError(f"{folder} is being trained already, by {holder(lock)}. Wait for it to end, or stop it.")
+
+    with ExitStack() as stack:
+        try:
+            if not folder.exists():
+                folder.mkdir(parents=True)
+                flush_names(folder.parent)
+            stack.enter_context(locked(lock, refuse))
+        except OSError as error:
+            raise ConfigError(f"cannot write the run folder {folder}: {error.strerror}.") from error
+        yield
+
+
 def create_run(folder: Path, info: RunInfo) -> Path:
-    """Make the folder and write `config.json`; refuses a folder in use, but for a log. Returns the folder."""
-    if folder.exists() and (not folder.is_dir() or any(path.name != LOG for path in folder.iterdir())):
+    """Make the folder and write `config.json`; refuses a folder in use, but for log and lock. Returns the folder."""
+    if folder.exists() and (not folder.is_dir() or any(path.name not in (LOG, LOCK) for path in folder.iterdir())):
         what = "holds a run already" if (folder / "config.json").exists() else "exists and is not an empty folder"
         raise ConfigError(f"the output folder {folder} {what}. Choose another with --out, or continue with --resume.")
     try:
@@ -67,7 +92,7 @@ def read_run(folder: Path) -> RunInfo:
     """The `config.json` of a run; raises `CheckpointError` if there is none, or it is damaged or of another version."""
     path = folder / "config.json"
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = read_json(path)
     except FileNotFoundError as error:
         what = "is not a run folder: it has no config.json" if folder.is_dir() else "does not exist"
         raise CheckpointError(f"{folder} {what}. Expected a folder that `decision-minrnn train` wrote.") from error
@@ -90,7 +115,7 @@ def read_evaluation(folder: Path, memory: Memory = "carried") -> Evaluation:
     """A run's last evaluation with a memory mode; raises `CheckpointError` if there is none, or it is damaged."""
     path = evaluation_path(folder, memory)
     try:
-        return record_from_dict(json.loads(path.read_text(encoding="utf-8")), Evaluation, str(path))
+        return record_from_dict(read_json(path), Evaluation, str(path))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {path}: {error}. `decision-minrnn evaluate` writes it anew.") from error
 

@@ -125,9 +125,9 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     rows = []
     for line in lines:
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             row = json.loads(line)
-            if isinstance(row, dict) and "update" in row:
+            if isinstance(row, dict) and type(row.get("update")) is int:
                 rows.append(row)
     return rows
 

@@ -8,17 +8,19 @@ cosine; fewer updates.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from decision_minrnn.cards import EnvCard, is_card_path
-from decision_minrnn.checkpoint import checkpoint_folders, load_model, load_training_state
+from decision_minrnn.checkpoint import load_model, load_training_state, whole_checkpoint
 from decision_minrnn.config import TrainConfig
 from decision_minrnn.data import Trajectories, load_dataset
 from decision_minrnn.devices import seeded
-from decision_minrnn.distributed import join_ranks
+from decision_minrnn.distributed import Ranks, join_ranks
 from decision_minrnn.envs import Environments
 from decision_minrnn.errors import CheckpointError, ConfigError
 from decision_minrnn.evaluation import Evaluation
@@ -28,9 +30,10 @@ from decision_minrnn.learner import PolicyLearner, build_model
 from decision_minrnn.loop import TrainingLoop
 from decision_minrnn.origin import RunInfo
 from decision_minrnn.policy import Policy
-from decision_minrnn.progress import DownloadDisplay
+from decision_minrnn.progress import DownloadDisplay, Progress
 from decision_minrnn.rollout import evaluate
 from decision_minrnn.runs import (
+    claimed,
     create_run,
     dataset_digest,
     is_finished,
@@ -75,15 +78,26 @@ def train(config: TrainConfig, data: Trajectories | None = None, *, console: Con
     data = best_of(load_data(config, console) if data is None else data, config)
     with join_ranks(config.device) as (ranks, device), seeded(config.seed, device, config.threads):
         learner = build_learner(build_model(config, data).to(device), data, config, ranks)
-        return begin(learner, config, data, console).run()
+        with ExitStack() as claims:
+            return begin(learner, config, data, console, claims).run()
 
 
-def begin(learner: PolicyLearner, config: TrainConfig, data: Trajectories, console: Console) -> TrainingLoop[Run]:
-    """The loop of a run that starts now, whose folder is made. Raises as `train`, before anything is written."""
+def begin(
+    learner: PolicyLearner, config: TrainConfig, data: Trajectories, console: Console, claims: ExitStack
+) -> TrainingLoop[Run]:
+    """The loop of a run that starts now, whose folder is made, and held until `claims` are given up.
+
+    Raises as `train`, before anything is written.
+    """
     info = new_info(config, learner.model.config, data)
     _check_evaluation(info, data.env)
-    folder = learner.ranks.at_first(lambda: create_run(run_folder(config, data), info))
-    return _Training(folder, info, learner, console)
+
+    def claim() -> Path:
+        folder = run_folder(config, data)
+        claims.enter_context(claimed(folder))
+        return create_run(folder, info)
+
+    return _Training(learner.ranks.at_first(claim), info, learner, console)
 
 
 def resume(
@@ -91,7 +105,8 @@ def resume(
 ) -> Run:
     """Go on with a run from its last checkpoint, to the weights that it would have had without the stop.
 
-    A run that was stopped before its first checkpoint begins again; of a finished one, the evaluation is returned.
+    A checkpoint that is damaged is set aside, with a warning, and the one before it is gone on from. A run that was
+    stopped before its first checkpoint begins again; of a finished one, the evaluation is returned.
 
     Args:
         folder: the run folder.
@@ -100,11 +115,29 @@ def resume(
             since a card may name code to run, and a run folder may come from someone else.
         console: where to show progress; by default nowhere.
 
-    Raises as `train`, and `CheckpointError` for a folder that holds no run, a damaged checkpoint or another dataset.
+    Raises as `train`, and `CheckpointError` for a folder that holds no run, for checkpoints that are all damaged and
+    for another dataset.
     """
     folder, console = Path(folder), console or Console(quiet=True)
     info = read_run(folder)
-    checkpoint = next(reversed(checkpoint_folders(folder)), None)
+    with join_ranks(info.train.device) as (ranks, device), ExitStack() as claim:
+        ranks.at_first(lambda: claim.enter_context(claimed(folder)))
+        return _resume(folder, info, data, env, console, ranks, device)
+
+
+def _resume(
+    folder: Path,
+    info: RunInfo,
+    data: Trajectories | None,
+    env: str | None,
+    console: Console,
+    ranks: Ranks,
+    device: torch.device,
+) -> Run:
+    """Go on with a run whose folder is held."""
+    checkpoint = ranks.at_first(
+        lambda: whole_checkpoint(folder, lambda message: Progress(console).message(message, style="yellow"))
+    )
     state = load_training_state(checkpoint) if checkpoint else None
     if state and is_finished(folder, info):
         console.print(f"{folder} is finished.", markup=False, highlight=False, soft_wrap=True)
@@ -116,7 +149,7 @@ def resume(
             "Restore the dataset, or train anew."
         )
     _check_evaluation(info, data.env)
-    with join_ranks(info.train.device) as (ranks, device), seeded(info.train.seed, device, info.train.threads):
+    with seeded(info.train.seed, device, info.train.threads):
         model = load_model(checkpoint) if checkpoint else build_model(info.train, data)
         learner = build_learner(model.to(device), data, info.train, ranks)
         if state:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from decision_minrnn.files import locked, write_bytes_atomically, write_text_atomically
+from decision_minrnn.files import holder, locked, write_bytes_atomically, write_text_atomically
 
 pytest.importorskip("fcntl", reason="locks are those of POSIX systems")
 
@@ -87,6 +88,43 @@ def test_a_killed_holder_frees_it(tmp_path: Path) -> None:
     process.wait(10)
     process.stdout.close()
     assert not path.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_of_a_killed_holder_does_not_hold_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    code = """
+import os, sys, time
+from decision_minrnn.files import locked
+with locked(sys.argv[1]):
+    child = os.fork()
+    if child:
+        print(child, flush=True)
+    time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    try:
+        assert holder(path) == f"process {process.pid} on {socket.gethostname()}"
+        process.kill()
+        process.wait(10)
+        with locked(path, lambda: pytest.fail("still held")):
+            assert holder(path) == f"process {os.getpid()} on {socket.gethostname()}"
+    finally:
+        os.kill(child, signal.SIGKILL)
+        process.stdout.close()
+
+
+def test_who_holds_it_may_be_an_error(tmp_path: Path) -> None:
+    def refuse() -> None:
+        raise LookupError(holder(tmp_path / "lock"))
+
+    with locked(tmp_path / "lock"):
+        with pytest.raises(LookupError, match=f"process {os.getpid()} on"), locked(tmp_path / "lock", refuse):
+            pass
+        assert (tmp_path / "lock").exists()
+    assert not (tmp_path / "lock").exists()
 
 
 def test_an_error_inside_frees_it(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ The cache lies in `DECISION_MINRNN_CACHE`, else in `decision-minrnn` below `XDG_
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import time
@@ -29,7 +28,7 @@ from numpy import ndarray
 
 from decision_minrnn.cards import Reference
 from decision_minrnn.data.base import BLOCK_BYTES, AllocationError, Format, Recording, in_memory
-from decision_minrnn.files import locked, write_json
+from decision_minrnn.files import locked, read_json, write_json
 from decision_minrnn.records import record_from_dict
 
 CACHE_VARIABLE = "DECISION_MINRNN_CACHE"
@@ -193,19 +192,27 @@ def _build(folder: Path, path: Path, chosen: Format) -> None:
 def _mapped(folder: Path) -> Recording:
     """An entry's recording; `OSError` or `ValueError` where there is none or it is damaged."""
     entry = _entry(folder)
-    arrays: dict[str, Any] = {
-        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False).view(ndarray) for name in _MAPPED
-    }
+    arrays: dict[str, Any] = {name: _array(folder, name) for name in _MAPPED}
     for name in _LOADED:
-        path = folder / f"{name}.npy"
-        arrays[name] = np.load(path, allow_pickle=False) if path.exists() else None
+        found = _array(folder, name) if (folder / f"{name}.npy").exists() else None
+        arrays[name] = None if found is None else found.copy()
     shared = {name: getattr(entry, name) for name in ("choices", "env_id", "references", "about", "notes")}
     return Recording(**arrays, **shared)
 
 
+def _array(folder: Path, name: str) -> ndarray:
+    """One array of an entry, mapped: a header that claims more than the file holds is refused."""
+    try:
+        mapped: ndarray = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False).view(ndarray)
+    except OSError:
+        raise
+    except Exception as error:  # numpy parses a header as Python's literals, and lets their errors through
+        raise ValueError(f"{folder / name}.npy is damaged: {error}") from error
+    return mapped
+
+
 def _entry(folder: Path) -> Entry:
-    content = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
-    return record_from_dict(content, Entry, str(folder / "entry.json"))
+    return record_from_dict(read_json(folder / "entry.json"), Entry, str(folder / "entry.json"))
 
 
 def _digest(cache: Path, path: Path, chosen: Format) -> str:
@@ -214,7 +221,7 @@ def _digest(cache: Path, path: Path, chosen: Format) -> str:
     note_path = cache / "sources" / f"{hashlib.sha256(str(source).encode()).hexdigest()[:32]}.json"
     stamp = _stamp(source)
     with suppress(OSError, ValueError):
-        note = record_from_dict(json.loads(note_path.read_text(encoding="utf-8")), Note, str(note_path))
+        note = record_from_dict(read_json(note_path), Note, str(note_path))
         if note.stamp == stamp:
             return note.digest
     digest = hashlib.sha256(f"{FORMAT} {chosen.name}".encode())
@@ -251,4 +258,4 @@ def _files(source: Path) -> list[Path]:
 def _notes(cache: Path) -> Iterator[Note]:
     for path in (cache / "sources").glob("*.json"):
         with suppress(OSError, ValueError):
-            yield record_from_dict(json.loads(path.read_text(encoding="utf-8")), Note, str(path))
+            yield record_from_dict(read_json(path), Note, str(path))

@@ -16,6 +16,9 @@ from decision_minrnn.cards import EnvCard
 from decision_minrnn.data.base import Recording
 from decision_minrnn.errors import DataError
 
+MAX_EXPANSION = 1032
+"""How many times longer than its compressed form data can be (zlib's technical notes, of deflate)."""
+
 
 def check_file(path: Path) -> None:
     """An existing, non-empty file."""
@@ -25,6 +28,15 @@ def check_file(path: Path) -> None:
         raise DataError(f"there is no file {path}.")
     if path.stat().st_size == 0:
         raise DataError(f"the file {path} is empty (0 bytes). Copy or download it again.")
+
+
+def check_claim(where: str, name: str, claimed: int, stored: int) -> None:
+    """So many bytes can lie in a file or folder of `stored` bytes; asked before memory is taken for them."""
+    if claimed > MAX_EXPANSION * stored:
+        raise DataError(
+            f"{where} is damaged: {name} claims {claimed:,} bytes, more than {stored:,} bytes can hold. "
+            f"Copy or download it again."
+        )
 
 
 def check_lengths(where: str, lengths: Mapping[str, int]) -> None:

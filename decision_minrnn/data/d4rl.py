@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from decision_minrnn.data.base import Allocate, Format, Recording, in_memory, row_blocks
-from decision_minrnn.data.checks import check_file
+from decision_minrnn.data.base import Allocate, AllocationError, Format, Recording, in_memory, row_blocks
+from decision_minrnn.data.checks import check_claim, check_file
 from decision_minrnn.data.flat import flat_content, read_flat, read_raw_flat
 from decision_minrnn.data.raw import RawRecording
 from decision_minrnn.errors import DataError
@@ -67,25 +68,52 @@ def write_d4rl(recording: Recording, path: Path) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file to read from; whatever is wrong with it becomes a `DataError`."""
+def opened_hdf5(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file to read from, with all its numbers in it; whatever is wrong with it becomes a `DataError`."""
     import h5py
 
     check_file(path)
     try:
         with h5py.File(path, "r") as file:
-            if "episode_0" in file and "observations" not in file:
-                raise DataError(f"{path} is part of a Minari dataset: give the folder that holds it ({path.parent}).")
+            _check_contained(path, file)
             yield file
-    except DataError:
+    except (DataError, AllocationError):
         raise
     except PermissionError as error:
         raise DataError(f"the file {path} cannot be read: {error.strerror or error}.") from error
-    except (OSError, RuntimeError, KeyError) as error:
+    except Exception as error:  # h5py raises whatever its library's errors remind it of
         raise DataError(
             f"{path} is damaged, incomplete or not an HDF5 file ({path.stat().st_size:,} bytes): {error}. "
             f"Copy or download it again."
         ) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file of one recording. Raises as `opened_hdf5`."""
+    with opened_hdf5(path) as file:
+        if "episode_0" in file and "observations" not in file:
+            raise DataError(f"{path} is part of a Minari dataset: give the folder that holds it ({path.parent}).")
+        yield file
+
+
+def _check_contained(path: Path, file: h5py.File) -> None:
+    """Refuse what does not lie in the file: numbers that it claims and does not store, and those of other files."""
+    import h5py
+
+    def check_link(name: str, link: object) -> None:
+        if isinstance(link, h5py.ExternalLink):
+            raise DataError(f"{path}: {name} lies in another file. Copy it into one file, as h5repack does.")
+
+    def check_item(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            if item.is_virtual or item.external:
+                raise DataError(f"{path}: {name} lies in other files. Copy it into one file, as h5repack does.")
+            chunk = prod(item.chunks or (0,)) * item.dtype.itemsize
+            check_claim(str(path), name, max(item.nbytes, chunk), path.stat().st_size)
+
+    file.visititems_links(check_link)
+    file.visititems(check_item)
 
 
 FORMAT = Format("D4RL-layout HDF5", "d4rl", looks_like_hdf5, read_d4rl, read_raw_d4rl)

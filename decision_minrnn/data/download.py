@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from typing import Any, NamedTuple
 from decision_minrnn.data import web
 from decision_minrnn.data.d4rl import SIGNATURE
 from decision_minrnn.errors import DataError
-from decision_minrnn.files import locked, write_json
+from decision_minrnn.files import locked, read_json, write_json
 
 TIMEOUT = 5.0
 """Seconds that a server may be silent."""
@@ -219,7 +218,7 @@ class _Part:
         """Where to go on, and the headers that ask for it."""
         origin: Any = {}
         with suppress(OSError, ValueError):
-            origin = json.loads(self.origin.read_text(encoding="utf-8"))
+            origin = read_json(self.origin)
         mark = origin.get("mark") if isinstance(origin, dict) and origin.get("url") == url else None
         # Without a mark only the digest can tell, at the end, whether the pieces belong together.
         if self.size and (mark or self.sha256) and self.size <= (self.size_bytes or self.size):

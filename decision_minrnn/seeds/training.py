@@ -73,10 +73,13 @@ def _train_together(configs: Sequence[TrainConfig], data: Trajectories, console:
     for config in configs:
         with seeded(config.seed, device, config.threads):
             members.append(PolicyLearner(build_model(config, data).to(device), data, config))
-    with seeded(configs[0].seed, device, configs[0].threads):
+    with seeded(configs[0].seed, device, configs[0].threads), ExitStack() as claims:
         # of several bars only one can be drawn: that of the first stands for all
         consoles = [console, *[Console(quiet=True)] * (len(members) - 1)]
-        loops = [begin(*run) for run in zip(members, configs, [data] * len(members), consoles, strict=True)]
+        loops = [
+            begin(member, config, data, shown, claims)
+            for member, config, shown in zip(members, configs, consoles, strict=True)
+        ]
         return _run_together(loops, SeedsLearner(members), console)
 
 

@@ -5,7 +5,6 @@ A run folder holds what that of a policy holds, with what was measured of the la
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,15 +13,16 @@ import numpy as np
 from rich.console import Console
 from torch import Tensor
 
-from decision_minrnn.checkpoint import checkpoint_folders, load_configured, load_training_state
+from decision_minrnn.checkpoint import load_configured, load_training_state, whole_checkpoint
 from decision_minrnn.config import OptionValue, RunConfig
 from decision_minrnn.devices import seeded, torch_device
 from decision_minrnn.errors import CheckpointError
-from decision_minrnn.files import write_json
+from decision_minrnn.files import read_json, write_json
 from decision_minrnn.learner import Learner
 from decision_minrnn.loop import TrainingLoop
+from decision_minrnn.progress import Progress
 from decision_minrnn.records import record_from_dict
-from decision_minrnn.runs import FORMAT
+from decision_minrnn.runs import FORMAT, claimed
 from decision_minrnn.tasks.base import Task, TokenBatch, token_loss
 from decision_minrnn.tasks.model import TokenModel, TokenModelConfig
 from decision_minrnn.tracking import is_evaluated, read_metrics
@@ -105,23 +105,23 @@ def train_or_resume(folder: Path, task: Task, config: RunConfig, continuation: s
     """
     if is_evaluated(folder, config.updates) and (folder / "evaluation.json").exists():
         return _read_outcome(folder)
-    checkpoint = next(reversed(checkpoint_folders(folder)), None)
-    state = load_training_state(checkpoint) if checkpoint else None
-    device = torch_device(config.device)
-    with seeded(config.seed, device, config.threads):
-        model = (
-            load_configured(checkpoint, TokenModelConfig, TokenModel)
-            if checkpoint
-            else TokenModel(model_config(config, task))
-        )
-        learner = TokenLearner(model.to(device), task.sampler(), config)
-        if state:
-            learner.restore(state)
-        if not (folder / "config.json").exists():
-            folder.mkdir(exist_ok=True)
-            info = TaskRunInfo(task.name, config, model.config, versions())
-            write_json(folder / "config.json", {"format": FORMAT, **asdict(info)})
-        return _TaskTraining(folder, task, learner, continuation, console).run()
+    with claimed(folder):
+        checkpoint = whole_checkpoint(folder, lambda message: Progress(console).message(message, style="yellow"))
+        state = load_training_state(checkpoint) if checkpoint else None
+        device = torch_device(config.device)
+        with seeded(config.seed, device, config.threads):
+            model = (
+                load_configured(checkpoint, TokenModelConfig, TokenModel)
+                if checkpoint
+                else TokenModel(model_config(config, task))
+            )
+            learner = TokenLearner(model.to(device), task.sampler(), config)
+            if state:
+                learner.restore(state)
+            if not (folder / "config.json").exists():
+                info = TaskRunInfo(task.name, config, model.config, versions())
+                write_json(folder / "config.json", {"format": FORMAT, **asdict(info)})
+            return _TaskTraining(folder, task, learner, continuation, console).run()
 
 
 class _TaskTraining(TrainingLoop[Outcome]):
@@ -186,6 +186,6 @@ class _TaskTraining(TrainingLoop[Outcome]):
 def _read_outcome(folder: Path) -> Outcome:
     path = folder / "evaluation.json"
     try:
-        return record_from_dict(json.loads(path.read_text(encoding="utf-8")), Outcome, str(path))
+        return record_from_dict(read_json(path), Outcome, str(path))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {path}: {error}. Remove it to measure the last weights anew.") from error

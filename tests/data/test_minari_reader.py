@@ -189,7 +189,7 @@ def test_damage_is_refused(minari_folder: Path) -> None:
         load_dataset(folder)
     metadata.write_text(described)
     data.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match="minari cannot read"):
+    with pytest.raises(DataError, match="is damaged, incomplete or not an HDF5 file"):
         load_dataset(folder)
 
 

@@ -19,7 +19,8 @@ from numpy import ndarray
 
 from decision_minrnn.cards import Reference
 from decision_minrnn.data.base import Allocate, AllocationError, Format, Recording, in_memory
-from decision_minrnn.data.checks import check_recording
+from decision_minrnn.data.checks import check_claim, check_recording
+from decision_minrnn.data.d4rl import opened_hdf5
 from decision_minrnn.data.minari.places import data_folder
 from decision_minrnn.data.raw import LayoutFault, RawRecording
 from decision_minrnn.errors import DataError, MissingExtraError
@@ -104,8 +105,12 @@ def _opened(folder: Path) -> Iterator[MinariDataset]:
     """A dataset of flat observations and flat or discrete actions; whatever is wrong with it becomes a `DataError`."""
     from minari import MinariDataset
 
+    data = data_folder(folder) or folder
     try:
-        dataset = MinariDataset(data_folder(folder) or folder)
+        for file in data.glob("*.hdf5"):
+            with opened_hdf5(file):
+                pass  # it was looked at
+        dataset = MinariDataset(data)
         _check_flat(str(folder), "observation", dataset.observation_space)
         if not _is_discrete(dataset.action_space):
             _check_flat(str(folder), "action", dataset.action_space)
@@ -123,6 +128,8 @@ def _opened(folder: Path) -> Iterator[MinariDataset]:
 def _read_episodes(where: str, dataset: MinariDataset, allocate: Allocate, with_infos: bool) -> Recording:
     """All episodes into arrays of the final size, each episode copied once."""
     total, episodes = int(dataset.total_steps), int(dataset.total_episodes)
+    stored = sum(path.stat().st_size for path in dataset.storage.data_path.rglob("*"))
+    check_claim(where, "the metadata", np.float32().itemsize * max(total, episodes), stored)
     metadata = dataset.storage.metadata
     arrays: dict[str, ndarray] = {}
     infos: dict[str, ndarray] = {}
