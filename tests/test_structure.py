@@ -39,7 +39,7 @@ FLOORS = (
     ("graphed", "rollout"),
     ("board", "loop", "runs", "video"),
     ("export", "training"),
-    ("collection", "report", "seeds", "sweep", "tasks"),
+    ("collection", "report", "seeds", "selftest", "sweep", "tasks"),
     ("benchmarks",),
     ("cli",),
     ("__main__",),
@@ -49,7 +49,7 @@ FLOORS = (
 FLOOR_OF = {unit: floor for floor, units in enumerate(FLOORS, start=1) for unit in units}
 
 HOMES = {
-    "gymnasium": ("agent", "envs", "data.minari"),
+    "gymnasium": ("agent", "envs", "data.minari", "selftest.ledger"),
     "minari": ("data.minari",),
     "h5py": ("data.d4rl",),
     "tensorboard": ("tracking",),
@@ -204,7 +204,11 @@ def test_sound_source_has_no_faults() -> None:
         ("data.store", "from . import minari", "cycle: decision_minrnn.data."),
         ("data.store", f"import {ROOT}.data", "cycle: decision_minrnn.data"),
         ("novelty", "", "novelty has no floor: add 'novelty' to FLOORS"),
-        ("training", "import gymnasium as gym", "training imports gymnasium; only agent and envs and data.minari may"),
+        (
+            "training",
+            "import gymnasium as gym",
+            "training imports gymnasium; only agent and envs and data.minari and selftest.ledger may",
+        ),
         ("training", "def f():\n    from minari.dataset import A", "training imports minari; only data.minari may"),
         ("model", "from torch.utils import tensorboard", "model imports torch.utils.tensorboard; only tracking may"),
         ("model", "from torch.utils.tensorboard import SummaryWriter", "model imports torch.utils.tensorboard"),

@@ -25,6 +25,7 @@ COMMANDS = {
     "share": "write a policy with its model card into a folder, or publish it on the Hugging Face hub",
     "report": "write one HTML page on what runs came to",
     "data": "list, describe, check, plot, convert and download datasets",
+    "selftest": "check that this installation computes what it claims",
     "benchmark": "measure speed on this machine",
     "paper": 'the other experiments of "Were RNNs All We Needed?"',
     "completion": "complete commands and flags in bash or zsh",
