@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from decision_minrnn.files import write_text_atomically
+from decision_minrnn.files import flush_names, write_text_atomically
 
 
 class Tracker:
@@ -27,6 +27,7 @@ class Tracker:
             for left in folder.glob("events.out.tfevents.*"):
                 left.unlink()
         write_text_atomically(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+        self._folder = folder
         self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
         self._writer = SummaryWriter(str(folder), purge_step=resumed_at or None)
         # events up to a checkpoint are on the disk, those at its own update may be or not: they are written again
@@ -65,6 +66,10 @@ class Tracker:
         """Bring everything to the disk, as must be done before a checkpoint that a run may be resumed from."""
         os.fsync(self._file.fileno())
         self._writer.flush()
+        for path in self._folder.glob("events.out.tfevents.*"):
+            with path.open("rb") as events:
+                os.fsync(events.fileno())
+        flush_names(self._folder)
 
     def close(self) -> None:
         """Bring to the disk what can be, and close the files. What must be there was flushed before."""

@@ -323,7 +323,7 @@ def fuzz(name: str, folder: Path, seed: int, seconds: float, most: int, keep: Pa
     while count < most and time.monotonic() - began < seconds:
         failure = try_input(target, sound, folder / "input", generator)
         count += 1
-        place = "".join(failure.splitlines()[-3:])
+        place = next((line for line in reversed(failure.splitlines()) if line.startswith("  File")), "")
         if failure and place not in failures:
             failures[place] = failure
             if keep is not None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +45,27 @@ def assert_events_are_the_metrics(run: Path) -> None:
     for tag, points in expected.items():
         assert [step for step, _ in found[tag]] == [step for step, _ in points]
         np.testing.assert_allclose([value for _, value in found[tag]], [value for _, value in points], rtol=1e-6)
+
+
+def wait_for_a_line(run: Path, is_running: Callable[[], bool]) -> None:
+    """Until metrics are written."""
+    before = len(read_metrics(run))
+    while is_running() and len(read_metrics(run)) <= before:
+        time.sleep(0.01)
+
+
+needs_forkserver = pytest.mark.skipif(
+    "forkserver" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork"
+)
+
+
+def start(target: Callable[..., object], *arguments: object) -> BaseProcess:
+    """A function in a process of its own, forked from one that has imported everything."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["decision_minrnn.training", "decision_minrnn.cli.train", "torch.utils.tensorboard"])
+    process = server.Process(target=target, args=arguments)
+    process.start()
+    return process
 
 
 def after_update(monkeypatch: pytest.MonkeyPatch, update: int, act: Callable[[], object]) -> None:

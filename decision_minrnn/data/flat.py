@@ -162,8 +162,8 @@ def _layout_fault(where: str, content: Mapping[str, Any]) -> LayoutFault | None:
     """Why the rows cannot be read as steps; `check_arrays` says so too, but knows no T+1 layout."""
     shapes = {name: getattr(content[name], "shape", ()) for name in _AXES if name in content}
     lengths = {name: shape[0] for name, shape in shapes.items() if shape}
-    if len(lengths) == len(_AXES):
-        steps = lengths["rewards"]
+    steps = lengths.get("rewards", 0)
+    if len(lengths) == len(_AXES) and shapes["terminals"] == shapes["timeouts"] == (steps,):
         episodes = int((_flags(content["terminals"]) | _flags(content["timeouts"])).sum()) if steps else 0
         others = {length for name, length in lengths.items() if name != "observations"}
         if others == {steps} and episodes and lengths["observations"] == steps + episodes:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
-import torch
-from events import scalars_of
+from runs_compared import assert_same_run, needs_forkserver, start, wait_for_a_line
 
-from decision_minrnn.checkpoint import checkpoint_folders, latest_checkpoint, load_model
+from decision_minrnn.checkpoint import checkpoint_folders, latest_checkpoint
 from decision_minrnn.cli import main
 from decision_minrnn.tracking import read_metrics
 
@@ -27,36 +23,10 @@ FLAGS = (
 )
 
 
-def wait_for_a_line(run: Path, is_running: Callable[[], bool]) -> None:
-    """Until metrics are written."""
-    before = len(read_metrics(run))
-    while is_running() and len(read_metrics(run)) <= before:
-        time.sleep(0.01)
-
-
-def numbers(run: Path) -> list[dict[str, float]]:
-    return [{tag: value for tag, value in row.items() if "per_second" not in tag} for row in read_metrics(run)]
-
-
-def assert_same_run(run: Path, other: Path) -> None:
-    one, two = (load_model(latest_checkpoint(folder)).state_dict() for folder in (run, other))
-    assert all(torch.equal(one[name], two[name]) for name in two)
-    assert numbers(run) == numbers(other)
-    found, expected = scalars_of(run), scalars_of(other)
-    assert found.keys() == expected.keys()
-    for tag in expected:
-        assert [step for step, _ in found[tag]] == [step for step, _ in expected[tag]]
+def assert_same_results(run: Path, other: Path) -> None:
+    assert_same_run(run, other)
     one, two = (json.loads((folder / "evaluation.json").read_text())["targets"] for folder in (run, other))
     assert one == two
-
-
-def start(*arguments: str) -> BaseProcess:
-    """The command line in a process of its own, forked from one that has imported everything."""
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["decision_minrnn.training", "decision_minrnn.cli.train", "torch.utils.tensorboard"])
-    process = server.Process(target=main, args=(arguments,))
-    process.start()
-    return process
 
 
 def kill_and_resume(tmp_path: Path, updates: int, kills: int, seed: int) -> None:
@@ -64,7 +34,7 @@ def kill_and_resume(tmp_path: Path, updates: int, kills: int, seed: int) -> None
     arguments = ["train", "hopper-medium", *FLAGS.split(), "--updates", str(updates)]
     assert main([*arguments, "--out", str(tmp_path / "whole")]) == 0
     run, killed = tmp_path / "cut", 0
-    process = start(*arguments, "--out", str(run))
+    process = start(main, [*arguments, "--out", str(run)])
     while killed < kills:
         wait_for_a_line(run, process.is_alive)
         time.sleep(moments.uniform(0, 0.3))
@@ -72,16 +42,11 @@ def kill_and_resume(tmp_path: Path, updates: int, kills: int, seed: int) -> None
         process.join()
         assert process.exitcode == -signal.SIGKILL, f"the run was over after {killed} kills"
         killed += 1
-        process = start("train", "--resume", str(run))
+        process = start(main, ["train", "--resume", str(run)])
     process.join()
     assert process.exitcode == 0
-    assert_same_run(run, tmp_path / "whole")
+    assert_same_results(run, tmp_path / "whole")
     assert [path for path in (run / "checkpoints").iterdir() if path not in checkpoint_folders(run)] == []
-
-
-needs_forkserver = pytest.mark.skipif(
-    "forkserver" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork"
-)
 
 
 @needs_forkserver
