@@ -101,19 +101,26 @@ def _check_contained(path: Path, file: h5py.File) -> None:
     """Refuse what does not lie in the file: numbers that it claims and does not store, and those of other files."""
     import h5py
 
-    def check_link(name: str, link: object) -> None:
-        if isinstance(link, h5py.ExternalLink):
-            raise DataError(f"{path}: {name} lies in another file. Copy it into one file, as h5repack does.")
+    # errors cannot pass through h5py's visits: these collect
+    elsewhere: list[str] = []
+    claims: list[tuple[str, int]] = []
 
-    def check_item(name: str, item: object) -> None:
+    def look_at_link(name: str, link: object) -> None:
+        if isinstance(link, h5py.ExternalLink):
+            elsewhere.append(name)
+
+    def look_at_item(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset):
             if item.is_virtual or item.external:
-                raise DataError(f"{path}: {name} lies in other files. Copy it into one file, as h5repack does.")
-            chunk = prod(item.chunks or (0,)) * item.dtype.itemsize
-            check_claim(str(path), name, max(item.nbytes, chunk), path.stat().st_size)
+                elsewhere.append(name)
+            claims.append((name, max(item.nbytes, prod(item.chunks or (0,)) * item.dtype.itemsize)))
 
-    file.visititems_links(check_link)
-    file.visititems(check_item)
+    file.visititems_links(look_at_link)
+    file.visititems(look_at_item)
+    if elsewhere:
+        raise DataError(f"{path}: {elsewhere[0]} lies in another file. Copy it into one file, as h5repack does.")
+    for name, claimed in claims:
+        check_claim(str(path), name, claimed, path.stat().st_size)
 
 
 FORMAT = Format("D4RL-layout HDF5", "d4rl", looks_like_hdf5, read_d4rl, read_raw_d4rl)
