@@ -47,7 +47,7 @@ def random_encoder(name: str, device: torch.device) -> Encoder:
         torch.manual_seed(1)
         encoder = build_encoder(name, WIDTH, DEPTH).eval()
         for parameter in encoder.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
     return encoder.to(device)
 
 

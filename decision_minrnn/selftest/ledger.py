@@ -44,7 +44,7 @@ class Ledger(gymnasium.Env[ndarray, ndarray]):
 
 def register() -> None:
     """Make the environment known to gymnasium."""
-    gymnasium.register(LEDGER, Ledger)
+    gymnasium.register(LEDGER, f"{__name__}:Ledger")
 
 
 def length(seed: int) -> int:

@@ -46,7 +46,7 @@ def return_to_go_error(device: torch.device) -> float:
 
     def spy(returns: torch.Tensor, *others: object) -> object:
         seen.append(float(returns[0]))
-        return entered(returns, *others)  # type: ignore[arg-type]
+        return entered(returns, *others)
 
     policy._step = spy  # type: ignore[assignment]
     policy.reset(1, 10.0)
@@ -57,12 +57,12 @@ def return_to_go_error(device: torch.device) -> float:
 
 def small_model(device: torch.device, action: float | None = None) -> DecisionModel:
     """A model for the environment, with weights away from zero; or one that always takes the same action."""
-    bounds = {"action_low": (-1.0,), "action_high": (1.0,)}
+    config = ModelConfig(2, 1, (-1.0,), (1.0,), width=16, layers=2, return_scale=10.0, context=8)
     with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
         torch.manual_seed(0)
-        model = DecisionModel(ModelConfig(2, 1, **bounds, width=16, layers=2, return_scale=10.0, context=8))
+        model = DecisionModel(config)
         for parameter in model.parameters():
-            parameter += 0.2 * torch.randn_like(parameter)
+            parameter.add_(torch.randn_like(parameter), alpha=0.2)
         if action is not None:
             model.head.weight.zero_()
             model.head.bias.fill_(atanh(action))
