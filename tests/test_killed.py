@@ -18,7 +18,8 @@ from decision_minrnn.checkpoint import checkpoint_folders
 from decision_minrnn.training import resume, train
 
 DATA = trajectories()
-KILLS = 6
+KILLS = 10
+"""Of each training that is drawn."""
 
 TRAININGS = st.fixed_dictionaries(
     {
@@ -43,7 +44,7 @@ SAMPLERS = st.sampled_from(
 
 
 def train_in_process(out: Path, drawn: dict[str, Any]) -> None:
-    train(train_config(out, updates=300, **drawn), DATA)
+    train(train_config(out, updates=150, **drawn), DATA)
 
 
 def resume_in_process(out: Path) -> None:
@@ -56,7 +57,7 @@ def resume_in_process(out: Path) -> None:
 def test_any_training_that_is_killed_at_any_moment(tmp_path_factory: pytest.TempPathFactory) -> None:
     killed: list[bool] = []
 
-    @settings(max_examples=10, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(max_examples=6, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @given(training=TRAININGS, sampler=SAMPLERS, moments=st.randoms(use_true_random=False))
     def kill_and_compare(training: dict[str, Any], sampler: dict[str, Any], moments: random.Random) -> None:
         folder = tmp_path_factory.mktemp("killed")
@@ -66,7 +67,7 @@ def test_any_training_that_is_killed_at_any_moment(tmp_path_factory: pytest.Temp
         process = start(train_in_process, run, drawn)
         for _ in range(KILLS):
             wait_for_a_line(run, process.is_alive)
-            time.sleep(moments.uniform(0, 0.2))
+            time.sleep(moments.uniform(0, 0.1))
             process.kill()
             process.join()
             killed.append(process.exitcode == -signal.SIGKILL)

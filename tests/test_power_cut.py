@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ def run_and_cut(folder: Path, cut_at: int, without: str = "") -> Path:
     (folder / "place").mkdir()
     process = start(train_on_a_disk, folder / "place", folder / "kept", cut_at, without)
     process.join()
+    assert process.exitcode == (0 if (folder / "kept" / "calls").exists() else -signal.SIGKILL)
     after_the_cut(folder / "kept", folder / "after")
     return folder / "after" / "run"
 
