@@ -18,8 +18,8 @@ from numpy import ndarray
 from decision_minrnn.config import TrainConfig
 from decision_minrnn.data.resolve import locate
 from decision_minrnn.errors import CheckpointError, ConfigError, DecisionMinRNNError
-from decision_minrnn.published import D4RL_DATASETS
 from decision_minrnn.origin import RunInfo
+from decision_minrnn.published import D4RL_DATASETS
 from decision_minrnn.runs import is_finished, read_run
 from decision_minrnn.sweep.folders import WITHOUT_EFFECT
 from decision_minrnn.sweep.grid import EncoderChoice, shown
