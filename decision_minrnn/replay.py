@@ -85,20 +85,15 @@ class DeviceUpdates:
         The optimiser's learning rate becomes a tensor.
         """
         assert table.device is not None, "the steps lie on the device"
-        self.table, self.marked, self.optimizer, self.gradient, device = (
-            table,
-            marked,
-            optimizer,
-            gradient,
-            table.device,
-        )
+        self.table, self.marked, device = table, marked, table.device
+        self.optimizer, self.gradient = optimizer, gradient
         self.stride = max(1, min(STRIDE, MOST_STEPS // (rows * context)))
         self.steps = torch.zeros(self.stride, rows, context, dtype=torch.int64, device=device)
         self.masks = torch.zeros(self.stride, rows, context, dtype=torch.bool, device=device)
         self.rates = torch.zeros(self.stride, device=device)
         self.shown = torch.zeros(self.stride, 2, models, device=device)
         self.place = torch.zeros(1, dtype=torch.int64, device=device)
-        """Which of them is the next."""
+        """Which update is the next."""
         self.failed = torch.zeros((), device=device)
         """One after a loss or gradient that is not finite: AdamW then leaves weights and moments as they are."""
         self.rate = torch.zeros((), device=device)

@@ -40,14 +40,11 @@ class SeedsLearner:
         self.model = stack([member.model for member in members])
         self.optimizer = stacked_optimizer(self.model, self.config)
         self.carried: State | None = None
-        for member in members:
+        for index, member in enumerate(members):
             member.sampler.table = first.sampler.table
             for parameter, own in zip(self.model.parameters(), member.model.parameters(), strict=True):
-                moments = self.optimizer.state[parameter]
-                index = members.index(member)
-                member.optimizer.state[own] = {
-                    name: tensor if name == "step" else tensor[index] for name, tensor in moments.items()
-                }
+                moments = self.optimizer.state[parameter].items()
+                member.optimizer.state[own] = {name: x if name == "step" else x[index] for name, x in moments}
         sampler = first.sampler
         self.updates = DeviceUpdates(
             sampler.table if sampler.table.device else StepTable(sampler.data, self.device),

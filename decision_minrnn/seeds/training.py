@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -52,6 +53,9 @@ def train_seeds(
     if rank_count() > 1:
         raise ConfigError("--seeds trains in one process; start it without torchrun.")
     configs = [replace(config, seed=seed, out=_folder(config.out, seed)) for seed in seeds]
+    for each in configs:
+        if each.out is not None and Path(each.out).exists():
+            raise ConfigError(f"the output folder {each.out} exists. Choose another --out, or continue with --resume.")
     data = load_data(config, console) if data is None else data
     device = torch_device(config.device)
     possible = can_be_stacked(config) and config.accumulate == 1
@@ -76,14 +80,12 @@ def _train_together(configs: Sequence[TrainConfig], data: Trajectories, console:
     with seeded(configs[0].seed, device, configs[0].threads), ExitStack() as claims:
         # of several bars only one can be drawn: that of the first stands for all
         consoles = [console, *[Console(quiet=True)] * (len(members) - 1)]
-        loops = [
-            begin(member, config, data, shown, claims)
-            for member, config, shown in zip(members, configs, consoles, strict=True)
-        ]
-        return _run_together(loops, SeedsLearner(members), console)
+        runs = zip(members, configs, consoles, strict=True)
+        loops = [begin(member, config, data, shown, claims) for member, config, shown in runs]
+        return _run_together(loops, SeedsLearner(members))
 
 
-def _run_together(loops: Sequence[TrainingLoop[Run]], learner: SeedsLearner, console: Console) -> list[Run]:
+def _run_together(loops: Sequence[TrainingLoop[Run]], learner: SeedsLearner) -> list[Run]:
     """What `TrainingLoop.run` does, for runs that are always at the same update."""
     first, updates = loops[0], learner.config.updates
     interruption = Interruption()
@@ -115,7 +117,7 @@ def _evaluate(loops: Sequence[TrainingLoop[Run]]) -> None:
         loop.by_first(loop.evaluate_and_record)
 
 
-def _stop(loops: Sequence[TrainingLoop[Run]]) -> None:
+def _stop(loops: Sequence[TrainingLoop[Run]]) -> NoReturn:
     """Say that all runs were saved, and end."""
     number = loops[0].interruption.signal_number
     assert number is not None

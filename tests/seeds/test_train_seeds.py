@@ -165,10 +165,15 @@ def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for settings in ({"encoder": "gru"}, {"encoder_options": {"convolution": 4}}, {"accumulate": 2}):
         with pytest.raises(ConfigError, match="train these one after another"):
             train_seeds(dataclasses.replace(config, **settings), (1, 2), DATA, together=True)
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="without torchrun"):
-        train_seeds(config, (1, 2), DATA)
+    with monkeypatch.context() as patch:
+        patch.setenv("WORLD_SIZE", "2")
+        with pytest.raises(ConfigError, match="without torchrun"):
+            train_seeds(config, (1, 2), DATA)
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "all" / "seed-2").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"seed-2 exists. Choose another --out, or continue with --resume"):
+        train_seeds(config, (1, 2), DATA, together=True)
+    assert [path.name for path in (tmp_path / "all").iterdir()] == ["seed-2"]
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
