@@ -1,13 +1,9 @@
 """How Sphinx builds the pages: `make docs`, into build/docs."""
 
-from pathlib import Path
+from importlib.metadata import version as installed_version
 
-import tomllib
-
-SETTINGS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-
-project = SETTINGS["name"]
-release = version = SETTINGS["version"]
+project = "decision-minrnn"
+release = version = installed_version(project)
 html_title = f"{project} {release}"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
