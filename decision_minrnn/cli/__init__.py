@@ -44,6 +44,8 @@ ANYWHERE = {
 }
 """Flags that every command takes, before or after its name."""
 
+FLAGS = {**ANYWHERE, "--version": "the version"}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         with quiet("--quiet" in flags):
-            command, rest = choose_command("decision-minrnn", ABOUT, COMMANDS, words, ANYWHERE)
+            command, rest = choose_command("decision-minrnn", ABOUT, COMMANDS, words, FLAGS)
             import_module(f"decision_minrnn.cli.{command}").main(rest)
         sys.stdout.flush()
     except SystemExit as stop:

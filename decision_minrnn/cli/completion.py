@@ -49,7 +49,7 @@ def completion(shell: Annotated[Literal["bash", "zsh"], tyro.conf.Positional]) -
 
 def completion_script() -> str:
     """A function of bash that knows every command and its flags."""
-    from decision_minrnn.cli import ANYWHERE, COMMANDS
+    from decision_minrnn.cli import COMMANDS, FLAGS
 
     cases = []
     for command in COMMANDS:
@@ -57,7 +57,7 @@ def completion_script() -> str:
         inside = _commands(text)
         cases += [(f"{command} {name}", _flags(_help([command, name]))) for name in inside]
         cases.append((command, [*inside, *_flags(text)]))
-    first = [*COMMANDS, *ANYWHERE, "--help", "--version"]
+    first = [*COMMANDS, *FLAGS, "--help"]
     patterns = [f'        "{words} "*) known="{" ".join(known)}" ;;' for words, known in cases]
     return _BASH.format(cases="\n".join([*patterns, f'        *) known="{" ".join(first)}" ;;']))
 

@@ -26,7 +26,7 @@ def write_report(runs: Sequence[ReportedRun], page: Path, figures: Path | None =
     notes: list[str] = []
     sections = []
     for dataset, groups in by_dataset(runs).items():
-        missing: list[str] = []
+        missing = [note for group in groups for note in _other_checkpoints(group)]
         pictures = [*picture_results(groups), *picture_memory(groups, missing)]
         if figures is not None:
             _write_figures(pictures, figures, dataset)
@@ -76,6 +76,14 @@ def _section(dataset: str, groups: Sequence[Group], pictures: Sequence[Picture])
         "columns": [run.folder.name for run in runs],
         "versions": _table_rows([run.info.versions for run in runs]),
     }
+
+
+def _other_checkpoints(group: Group) -> Iterator[str]:
+    """A note for each run whose scores are not those of its last checkpoint."""
+    for run in group.runs:
+        evaluation = run.evaluations.get("carried")
+        if evaluation is not None and not evaluation.checkpoint.startswith("last"):
+            yield f"{run.folder.name}: the scores are not of the last checkpoint, but: {evaluation.checkpoint}."
 
 
 def _result_rows(group: Group) -> Iterator[dict[str, Any]]:

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from tiny import write_hopper_file
 
-from decision_minrnn.cli import COMMANDS, main
+from decision_minrnn.cli import COMMANDS, FLAGS, main
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([], ["--help"], ["-h"]):
         assert main(arguments) == 0
         printed = capsys.readouterr().out
-        assert all(f"  {command}" in printed for command in COMMANDS)
+        assert all(f"  {command}" in printed for command in (*COMMANDS, *FLAGS, "--help"))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -137,6 +137,18 @@ def test_what_cannot_be_shown_is_said(runs: Path, tmp_path: Path, capsys: pytest
     assert "no run has a checkpoint yet" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
+def test_scores_of_another_checkpoint_are_said_to_be(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(runs / "mingru-0", tmp_path / "run")
+    assert main(["evaluate", str(run), "--checkpoint", "3", "--episodes", "1"]) == 0
+    capsys.readouterr()
+    assert main(["report", str(run), "--out", str(tmp_path / "page.html")]) == 0
+    note = "run: the scores are not of the last checkpoint, but: chosen, update 3 of 6."
+    assert note in capsys.readouterr().err
+    assert note in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 def test_another_dataset_under_the_same_name(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = runs.parent / "hopper-tiny.hdf5"
     kept = data.read_bytes()
