@@ -55,7 +55,9 @@ class DamagedCheckpointError(CheckpointError):
     """A checkpoint whose files are not what was written."""
 
     def __init__(self, fault: str, checkpoint: Path) -> None:
-        before = [path for path in checkpoint_folders(checkpoint.parents[1]) if update_of(path) < update_of(checkpoint)]
+        place = checkpoint.absolute()
+        folders = checkpoint_folders(place.parents[1])
+        before = folders[: folders.index(place)] if place in folders else []
         on = f"go on from {before[-1].name}" if before else "train from the beginning"
         super().__init__(f"{fault} Remove {checkpoint} to {on}.")
         self.fault = fault
