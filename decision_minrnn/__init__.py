@@ -4,7 +4,7 @@
 
     data = dm.load_dataset("hopper-medium")
     run = dm.train(dm.TrainConfig("hopper-medium", updates=3000), data)
-    print(run.evaluation)
+    print(dm.evaluate(run.policy))
 
 The names below are imported when they are first used, so that `import decision_minrnn` stays light.
 """

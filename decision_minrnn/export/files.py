@@ -55,7 +55,7 @@ def export_policy(
 
     Args:
         policy: with carried memory.
-        path: the file; the folder must be there.
+        path: the file, which ends in .onnx or .pt2; the folder must be there.
         format: `onnx`, or `torch` for a program of `torch.export`.
         check: whether to run the file beside the policy, over episodes of made-up observations and rewards.
         overwrite: whether to replace a file that is there.
@@ -64,13 +64,15 @@ def export_policy(
         The largest difference that the check found, as in `largest_difference`; None without.
 
     Raises:
-        ConfigError: a file that is there already, or a format that is none.
+        ConfigError: a file that is there already, another ending than the format's, or a format that is none.
         MissingExtraError: a package of the extra `export` is missing.
         ExportError: a policy that cannot be exported; or the check found actions that differ, and nothing is written.
     """
     path = Path(path)
     if format not in _FORMS:
         raise ConfigError(f"format expects {' or '.join(_FORMS)}, got {format!r}.")
+    if path.suffix != _FORMS[format].suffix:
+        raise ConfigError(f"{path}: a file of the format {format} expects a name that ends in {_FORMS[format].suffix}.")
     if path.exists() and not overwrite:
         raise ConfigError(f"{path} exists already. Choose another file with --out, or replace it with --overwrite.")
     step = ControlStep(policy)

@@ -48,10 +48,15 @@ class SharedPolicy:
 def without_folders(run: RunInfo) -> RunInfo:
     """What a run records of itself, with the names of files in place of their paths on this machine."""
     train = run.train
-    dataset = Path(train.dataset).name if run.cards.get("dataset") is None else train.dataset
-    env = Path(train.env).name if train.env and train.env.endswith(".toml") else train.env
+    dataset, env = _without_folder(train.dataset), train.env and _without_folder(train.env)
     described = run.dataset.replace(train.dataset, dataset)
     return replace(run, train=replace(train, dataset=dataset, env=env, out=None), dataset=described)
+
+
+def _without_folder(name: str) -> str:
+    """Of what is a path here, the last part; a dataset's id, which looks like one, stays whole."""
+    path = Path(name).expanduser()
+    return path.name if path.is_absolute() or path.exists() else name
 
 
 def cards_json(origin: Origin | None) -> str:

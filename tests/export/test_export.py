@@ -184,6 +184,8 @@ def test_what_cannot_be_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         export_policy(Policy(hopper_model(), "window", 5), tmp_path / "policy.onnx")
     with pytest.raises(ConfigError, match="format expects onnx or torch, got 'tflite'"):
         export_policy(Policy(hopper_model()), tmp_path / "policy", "tflite")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"a file of the format onnx expects a name that ends in \.onnx"):
+        export_policy(Policy(hopper_model()), tmp_path / "policy.pt2")
     with pytest.raises(ConfigError, match=r"expects a name that ends in \.onnx or \.pt2"):
         load_exported(tmp_path / "policy.tflite")
     monkeypatch.setitem(sys.modules, "onnx", None)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hub import serving
 from tiny import random_model, train_config, trajectories
 
@@ -22,6 +23,7 @@ from decision_minrnn.policy import Policy
 from decision_minrnn.rollout import evaluate
 from decision_minrnn.runs import load_policy
 from decision_minrnn.sharing import is_shared
+from decision_minrnn.sharing.config import without_folders
 from decision_minrnn.training import Run, train
 
 FILES = {"README.md", "cards.json", "config.json", "model.safetensors"}
@@ -65,6 +67,10 @@ def test_what_is_written_names_no_folder_of_this_machine(run: Run, shared: Path)
     assert {path.name for path in shared.iterdir()} == FILES
     for path in shared.iterdir():
         assert str(run.folder.parent).encode() not in path.read_bytes(), path.name
+    assert run.policy.origin is not None
+    info = run.policy.origin.run
+    named = replace(info, train=replace(info.train, dataset="mujoco/hopper/medium-v0", env="cards/own.toml"))
+    assert (without_folders(named).train.dataset, without_folders(named).train.out) == ("mujoco/hopper/medium-v0", None)
     assert "recordings.hdf5: 63 steps in 5 episodes" in (shared / "README.md").read_text(encoding="utf-8")
 
 
@@ -155,6 +161,24 @@ def test_the_command_and_what_it_refuses(run: Run, tmp_path: Path, capsys: pytes
 def test_an_acting_that_the_model_does_not_have(shared: Path) -> None:
     with pytest.raises(ConfigError, match="only discrete actions can be sampled"):
         Policy.from_pretrained(shared, sampled=True)
+
+
+class Opens:
+    """Unpickling it makes a file."""
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, ("ran", "w")
+
+
+def test_a_pickle_in_place_of_the_weights_is_not_loaded(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shared)
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        torch.save({"weight": Opens()}, shared / name)
+    with pytest.raises(CheckpointError, match="does not hold a model of this version"):
+        Policy.from_pretrained(shared)
+    assert not (shared / "ran").exists()
+    torch.load(shared / "pytorch_model.bin", weights_only=False)
+    assert (shared / "ran").exists()
 
 
 def cut(path: Path) -> None:
