@@ -40,7 +40,7 @@ def share(
         overwrite: Replace the files of a folder that is not empty.
     """
     from decision_minrnn.runs import load_policy
-    from decision_minrnn.sharing import upload
+    from decision_minrnn.sharing import VIDEO, upload
 
     if folder is None and push is None:
         raise ConfigError("say where the policy is to go: a folder, --push owner/name, or both.")
@@ -51,8 +51,7 @@ def share(
         written = Path(folder or temporary)
         policy.save_pretrained(written)
         if videos := sorted(Path(run).glob("*.mp4")):
-            # the hub shows a file of this name beside the model card
-            write_bytes_atomically(written / "replay.mp4", videos[-1].read_bytes())
+            write_bytes_atomically(written / VIDEO, videos[-1].read_bytes())
         if policy.origin is None or policy.origin.evaluation is None:
             print(f"without scores: run `decision-minrnn evaluate {run}` first to have them in the model card")
         if folder is not None:

@@ -9,6 +9,6 @@
 Nothing in it is a pickle and nothing names code: loading executes nothing.
 """
 
-from decision_minrnn.sharing.mixin import Shareable, is_shared, upload
+from decision_minrnn.sharing.mixin import VIDEO, Shareable, is_shared, upload
 
-__all__ = ["Shareable", "is_shared", "upload"]
+__all__ = ["VIDEO", "Shareable", "is_shared", "upload"]

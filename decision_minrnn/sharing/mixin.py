@@ -21,7 +21,9 @@ from decision_minrnn.origin import Origin
 from decision_minrnn.sharing.card import model_card
 from decision_minrnn.sharing.config import SharedPolicy, cards_json, without_folders
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+WEIGHTS, CONFIG, CARDS, README = "model.safetensors", "config.json", "cards.json", "README.md"
+VIDEO = "replay.mp4"
+"""A recorded episode: the hub shows a file of this name beside the model card."""
 HUB = "hf://"
 """May stand before a hub id, where it could be taken for a path."""
 
@@ -99,8 +101,8 @@ class Shareable(ModelHubMixin):
         files = {
             WEIGHTS: model_content(self.model),
             CONFIG: SharedPolicy(self.memory, self.context, self.sampled, origin).to_json().encode(),
-            "cards.json": cards_json(origin).encode(),
-            "README.md": model_card(self.model.config, origin).encode(),
+            CARDS: cards_json(origin).encode(),
+            README: model_card(self.model.config, origin).encode(),
         }
         for name, content in files.items():
             write_bytes_atomically(save_directory / name, content)
@@ -119,15 +121,18 @@ class Shareable(ModelHubMixin):
 
 
 def upload(folder: Path, repo_id: str, private: bool = False) -> str:
-    """Bring a folder to a model repository of the hub, which is made if it is not there; returns its address.
+    """Bring a shared policy's folder to a model repository of the hub, which is made if it is not there.
 
-    Raises `CheckpointError` as `Shareable.push_to_hub`.
+    Other files in the folder stay here. Returns the repository's address, and raises as `Shareable.push_to_hub`.
     """
     repo_id = repo_id.removeprefix(HUB)
     with hub_errors(repo_id):
         api = HfApi()
         made = api.create_repo(repo_id, private=private, exist_ok=True)
-        api.upload_folder(repo_id=made.repo_id, folder_path=folder, commit_message="Share a policy")
+        files = [WEIGHTS, CONFIG, CARDS, README, VIDEO]
+        api.upload_folder(
+            repo_id=made.repo_id, folder_path=folder, allow_patterns=files, commit_message="Share a policy"
+        )
         return str(made)
 
 

@@ -226,7 +226,7 @@ from decision_minrnn.policy import Policy
 
 run = sys.argv[1]
 for words in (
-    ["share", run, "local", "--push", "me/hopper"],
+    ["share", run, "local", "--overwrite", "--push", "me/hopper"],
     ["evaluate", "me/hopper", "--episodes", "2", "--json", "scores.json"],
     ["evaluate", "hf://me/none"],
 ):
@@ -238,6 +238,8 @@ print(main(["share", run, "--push", "me/hopper"]))
 
 
 def test_over_a_hub(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "secret.txt").touch()
     with serving() as hub:
         own = {
             "HF_ENDPOINT": hub.url,
@@ -254,6 +256,7 @@ def test_over_a_hub(run: Run, tmp_path: Path) -> None:
     assert "there is no folder me/none, and the hub has no model of that name, or it is private" in done.stderr
     assert done.stderr.count("error: ") == 2
     written = {path.name: path.read_bytes() for path in (tmp_path / "local").iterdir()}
+    del written["secret.txt"]
     assert hub.models["me/hopper"] == written
     assert hub.models["me/again"]["model.safetensors"] == written["model.safetensors"]
     assert run.evaluation is not None
