@@ -13,7 +13,7 @@ from decision_minrnn.cli.console import wide_console
 from decision_minrnn.cli.options import read_encoder
 from decision_minrnn.cli.outputs import check_output
 from decision_minrnn.config import OptionValue, TrainConfig, require
-from decision_minrnn.errors import TrainingError
+from decision_minrnn.errors import TrainingError, UnknownNameError
 from decision_minrnn.files import write_json
 
 if TYPE_CHECKING:
@@ -112,6 +112,9 @@ def run_grid(
     require(options, "cpus_per_trial", 0 < options.cpus_per_trial < inf, "a number above 0")
     require(options, "gpus_per_trial", 0 <= options.gpus_per_trial < inf, "a number of at least 0")
     chosen = [EncoderChoice(*read_encoder(word)) for word in encoders]
+    columns = [str(choice) for choice in chosen]
+    if options.against is not None and options.against.partition(" ")[0] not in columns:
+        raise UnknownNameError("column", options.against, columns, "--against expects one of --encoders.")
     varied = [read_variation(word) for word in variations]
     sweep = statuses(plan_trials(settings.config(), options.out, datasets, chosen, seeds, varied))
     if options.plan:
@@ -120,8 +123,8 @@ def run_grid(
         run_waiting(sweep, workers(options), Display(wide_console(stderr=True), sweep), options.retries)
     results = read_results(status.trial.folder for status in sweep)
     if results or options.collect:
-        names = [locate(dataset).name for dataset in datasets]
-        show_results(compare(results, names, [str(choice) for choice in chosen], len(sweep) - len(results)), options)
+        rows = [locate(dataset).name for dataset in datasets]
+        show_results(compare(results, rows, columns, len(sweep) - len(results)), options)
     if failed := [status for status in sweep if status.state == "failed"]:
         reasons = "".join(f"\n  {status.trial.folder / LOG}: {status.error}" for status in failed)
         raise TrainingError(f"{len(failed)} of {len(sweep)} trials failed; the same command tries them again.{reasons}")

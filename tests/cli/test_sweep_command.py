@@ -105,6 +105,8 @@ def test_the_returns_of_every_encoder_on_the_locomotion_datasets(
         ("--datasets hopper-medium --set width", "--set width: expected at least one value"),
         ("--datasets hopper-medium --jobs 0", "--jobs expects a whole number of at least 1, got 0"),
         ("--datasets hopper-medium --retries -1", "--retries expects a whole number of at least 0, got -1"),
+        ("--datasets hopper-medium --against mingruu", "unknown column 'mingruu'. Did you mean mingru"),
+        ("--datasets hopper-medium --encoders mingru:wide", "--encoders mingru:wide: expected KEY=VALUE"),
         ("--datasets hopper-medium --collect", "there is no finished and evaluated run to make a table of"),
         ("--datasets hopper-medium --json no/file.json", "--json no/file.json: there is no folder no"),
         ("table nowhere", "there is no folder nowhere"),
