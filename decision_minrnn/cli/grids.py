@@ -17,7 +17,7 @@ from decision_minrnn.errors import TrainingError, UnknownNameError
 from decision_minrnn.files import write_json
 
 if TYPE_CHECKING:
-    from decision_minrnn.sweep.results import Comparison
+    from decision_minrnn.sweep.comparison import Comparison
     from decision_minrnn.sweep.status import Status
     from decision_minrnn.sweep.workers import Workers
 
@@ -100,9 +100,10 @@ def run_grid(
     """
     from decision_minrnn.data.resolve import locate
     from decision_minrnn.runs import LOG
+    from decision_minrnn.sweep.comparison import compare
     from decision_minrnn.sweep.display import Display
     from decision_minrnn.sweep.grid import EncoderChoice, plan_trials, read_variation
-    from decision_minrnn.sweep.results import compare, read_results
+    from decision_minrnn.sweep.results import read_results
     from decision_minrnn.sweep.running import run_waiting
     from decision_minrnn.sweep.status import statuses
 
@@ -124,7 +125,8 @@ def run_grid(
     results = read_results(status.trial.folder for status in sweep)
     if results or options.collect:
         rows = [locate(dataset).name for dataset in datasets]
-        show_results(compare(results, rows, columns, len(sweep) - len(results)), options)
+        keys = [key for key, _ in varied]
+        show_results(compare(results, rows, columns, keys, len(sweep) - len(results)), options)
     if failed := [status for status in sweep if status.state == "failed"]:
         reasons = "".join(f"\n  {status.trial.folder / LOG}: {status.error}" for status in failed)
         raise TrainingError(f"{len(failed)} of {len(sweep)} trials failed; the same command tries them again.{reasons}")

@@ -51,7 +51,8 @@ def _table(folder: Annotated[Path, tyro.conf.Positional], result: tyro.conf.Omit
     Args:
         folder: Holds run folders.
     """
-    from decision_minrnn.sweep.results import compare, read_results
+    from decision_minrnn.sweep.comparison import compare
+    from decision_minrnn.sweep.results import read_results
 
     check_output("--json", result.json)
     if not folder.is_dir():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from decision_minrnn.sweep.results import ScoreTable
+from decision_minrnn.sweep.comparison import ScoreTable
 from decision_minrnn.sweep.statistics import (
     Estimate,
     interquartile_mean,

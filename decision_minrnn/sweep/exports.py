@@ -9,7 +9,7 @@ from typing import Any
 
 from decision_minrnn.published import D4RL_COLUMNS, published_d4rl
 from decision_minrnn.sweep.aggregates import Aggregate, aggregates
-from decision_minrnn.sweep.results import Comparison, ScoreTable
+from decision_minrnn.sweep.comparison import Comparison, ScoreTable
 from decision_minrnn.sweep.tables import measure, notes, single_target
 
 

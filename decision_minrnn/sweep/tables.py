@@ -9,7 +9,7 @@ import numpy as np
 from decision_minrnn.errors import UnknownNameError
 from decision_minrnn.published import D4RL_COLUMNS, Published, published_d4rl
 from decision_minrnn.sweep.aggregates import Aggregate, aggregates
-from decision_minrnn.sweep.results import Cell, Comparison, ScoreTable
+from decision_minrnn.sweep.comparison import Cell, Comparison, ScoreTable
 from decision_minrnn.sweep.sheets import Sheet, latex_sheet, markdown_sheet
 from decision_minrnn.sweep.statistics import Estimate
 

@@ -13,8 +13,9 @@ from made_runs import make_run
 
 from decision_minrnn.errors import UnknownNameError
 from decision_minrnn.sweep.aggregates import aggregates
+from decision_minrnn.sweep.comparison import Comparison, compare
 from decision_minrnn.sweep.exports import csv_text, to_dict
-from decision_minrnn.sweep.results import Comparison, compare, read_results
+from decision_minrnn.sweep.results import read_results
 from decision_minrnn.sweep.sheets import Sheet, latex_sheet, markdown_sheet
 from decision_minrnn.sweep.tables import latex, markdown
 
