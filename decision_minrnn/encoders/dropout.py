@@ -20,14 +20,18 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor, branch: Tensor) -> Tensor:
         """x + dropout(branch)."""
+        x = x.to(torch.promote_types(x.dtype, branch.dtype))
+        kept = self.factors(x)
+        return x + branch if kept is None else torch.addcmul(x, branch.to(x.dtype), kept)
+
+    def factors(self, x: Tensor) -> Tensor | None:
+        """What a branch beside x is multiplied with: zeros, and what scales the others up. None: nothing is dropped."""
         dropped = min(round(256 * self.probability), 255)
         if not self.training or dropped == 0:
-            return x + branch
+            return None
         if x.device.type != "cpu":
-            return x + nn.functional.dropout(branch, self.probability)
+            return nn.functional.dropout(torch.ones_like(x), self.probability)
         words = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
         drawn = words.view(torch.uint8)[: x.numel()].view(x.shape)
         # a comparison that makes booleans, and a product with them, take twice as long
-        kept = torch.empty_like(x, dtype=torch.promote_types(x.dtype, branch.dtype))
-        torch.ge(drawn, dropped, out=kept).mul_(256 / (256 - dropped))
-        return torch.addcmul(x.to(kept.dtype), branch.to(kept.dtype), kept)
+        return torch.ge(drawn, dropped, out=torch.empty_like(x)).mul_(256 / (256 - dropped))

@@ -23,6 +23,7 @@ from decision_minrnn.encoders.direct import Map, layer_norm, linear
 from decision_minrnn.encoders.dropout import Dropout
 from decision_minrnn.encoders.styles import styled
 from decision_minrnn.errors import ConfigError
+from decision_minrnn.ops.feed_forward import residual_feed_forward
 from decision_minrnn.types import State
 
 
@@ -76,7 +77,7 @@ class Block(Encoder):
         y, memory = self.layer(self.layer_norm(x), state and state[len(cache) :], reset)
         x = self.dropout(x, y)
         if self.feed_forward:
-            x = self.dropout(x, self.feed_forward(x))
+            x = self.feed_forward(x, self.dropout.factors(x))
         return x, cache + memory
 
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
@@ -112,11 +113,11 @@ class FeedForward(nn.Module):
         self.up = nn.Linear(width, inner)
         self.down = nn.Linear(inner, width)
 
-    def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
-        """The same shape."""
-        # in place on what is no view: autograd copies the whole of a view that is changed, and the map of 3 axes is one
-        rows = self.norm.forward(x).view(-1, x.shape[-1])
-        return self.down.forward(torch.relu_(self.up.forward(rows))).view(x.shape)
+    def forward(
+        self, x: Float[Tensor, "*batch width"], kept: Float[Tensor, "*batch width"] | None = None
+    ) -> Float[Tensor, "*batch width"]:
+        """x + kept * (...); without `kept`, nothing of the branch is dropped."""
+        return residual_feed_forward(x, kept, self.norm, self.up, self.down)
 
     def direct(self) -> Map:
         """`forward` of one step's rows."""

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from decision_minrnn.ops import triton
+from decision_minrnn.ops.recurrence import in_pieces, recurrence, reversed_recurrence
 
 
 class Gate(NamedTuple):
@@ -64,17 +65,13 @@ class _GatedScan(torch.autograd.Function):
     def forward(
         ctx: Any, projected: Tensor, state: Tensor, initial: Tensor, reset: Tensor | None, gate: Gate
     ) -> Tensor:
-        candidates, gates = _parted(projected.to(state.dtype), state.shape[1])
+        candidates, gates = projected.to(state.dtype).tensor_split([state.shape[1]], dim=-1)
         values = candidates + 0.5
         torch.maximum(values, torch.sigmoid(candidates), out=values)
         opened = torch.sigmoid(gates)
-        write, marks, h = gate.write(opened), _marks(reset), torch.empty_like(values)
-        previous = state
-        for t, (v, w, out) in enumerate(zip(values.unbind(1), write.unbind(1), h.unbind(1), strict=True)):
-            if t in marks:
-                previous = torch.where(marks[t], initial, previous)
-            torch.lerp(previous, v, w, out=out)
-            previous = out
+        write = gate.write(opened)
+        run = _in_pieces if in_pieces(values) else _step_by_step
+        h = run(values, write, state, initial, reset)
         ctx.save_for_backward(opened, values, write, h, state, initial, reset)
         ctx.gate, ctx.precision = gate, projected.dtype
         return h
@@ -83,25 +80,21 @@ class _GatedScan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         opened, values, write, h, state, initial, reset = ctx.saved_tensors
-        kept, total, marks = 1 - write, gradient.clone(memory_format=torch.contiguous_format), _marks(reset)
-        of_state, of_initial = torch.zeros_like(state), torch.zeros_like(initial)
-        # G at the state, then at each step
-        totals, keeps = [of_state, *total.unbind(1)], kept.unbind(1)
-        for t in range(h.shape[1] - 1, -1, -1):
-            keep = keeps[t]
-            if t in marks:
-                of_initial.addcmul_(keep.masked_fill(~marks[t], 0.0), totals[t + 1])
-                keep = keep.masked_fill(marks[t], 0.0)
-            totals[t].addcmul_(keep, totals[t + 1])
-
+        kept = 1 - write
+        carried = kept if reset is None else kept.masked_fill(reset[..., None], 0.0)
+        total = reversed_recurrence(carried, gradient)
+        of_state = carried[:, 0] * total[:, 0]
         change = torch.empty_like(h)
         torch.sub(values[:, 0], state, out=change[:, 0])
         torch.sub(values[:, 1:], h[:, :-1], out=change[:, 1:])
+        of_initial = torch.zeros_like(initial)
         if reset is not None:
-            change[reset] = (values - initial[:, None])[reset]
+            rows, steps = reset.nonzero(as_tuple=True)
+            of_initial.index_add_(0, rows, kept[rows, steps] * total[rows, steps])
+            change[rows, steps] = values[rows, steps] - initial[rows]
         of_values = total.mul_(write)
         of_projected = h.new_empty(*h.shape[:2], h.shape[2] + opened.shape[2])
-        of_candidates, of_gates = _parted(of_projected, h.shape[2])
+        of_candidates, of_gates = of_projected.tensor_split([h.shape[2]], dim=-1)
         ctx.gate.backward(change.mul_(of_values).mul_(kept), opened, of_gates)
         # the slope of g is 1 where v >= 0.5, and elsewhere the sigmoid's: v - v²
         slope = torch.ge(values, 0.5, out=kept)
@@ -110,13 +103,22 @@ class _GatedScan(torch.autograd.Function):
         return of_projected.to(ctx.precision), of_state, of_initial, None, None
 
 
-def _parted(projected: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The candidates and the gates."""
-    return projected[..., :size], projected[..., size:]
+def _step_by_step(values: Tensor, write: Tensor, state: Tensor, initial: Tensor, reset: Tensor | None) -> Tensor:
+    """h, by one interpolation a step."""
+    marked = set() if reset is None else set(reset.any(dim=0).nonzero().flatten().tolist())
+    h = torch.empty_like(values)
+    for t, (v, w, out) in enumerate(zip(values.unbind(1), write.unbind(1), h.unbind(1), strict=True)):
+        if reset is not None and t in marked:
+            state = torch.where(reset[:, t, None], initial, state)
+        state = torch.lerp(state, v, w, out=out)
+    return h
 
 
-def _marks(reset: Tensor | None) -> dict[int, Tensor]:
-    """The steps with a mark, and which rows they mark."""
-    if reset is None:
-        return {}
-    return {t: reset[:, t, None] for t in reset.any(dim=0).nonzero().flatten().tolist()}
+def _in_pieces(values: Tensor, write: Tensor, state: Tensor, initial: Tensor, reset: Tensor | None) -> Tensor:
+    """h, as a linear recurrence; a step with a mark is entered with nothing, and has the initial state added."""
+    kept, added = 1 - write, write * values
+    if reset is not None:
+        rows, steps = reset.nonzero(as_tuple=True)
+        added[rows, steps] += kept[rows, steps] * initial[rows]
+        kept[rows, steps] = 0
+    return recurrence(kept, added, state)
