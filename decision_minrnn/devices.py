@@ -1,9 +1,10 @@
-"""Where tensors are computed, with how many threads, and with whose random numbers."""
+"""Where tensors are computed, with how many threads, in how much memory, and with whose random numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -33,3 +34,13 @@ def seeded(seed: int, device: torch.device, threads: int | None = None) -> Itera
             yield
         finally:
             torch.set_num_threads(before)
+
+
+def peak_bytes(device: torch.device) -> int | None:
+    """The most memory that torch on a GPU, or this process, has held so far; None where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    # unlike getrusage's, this peak is of this process alone: the other starts at that of the process that started it
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)

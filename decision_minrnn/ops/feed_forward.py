@@ -6,9 +6,9 @@ k holds dropout's factors. With G = dL/dy, backward:
 
     dL/dd = k * G,   dL/du = (dL/dd W_d) where u > 0,   dL/dn = dL/du W_u,   dL/dx = G + dL/dn through the norm
 
-It gives what the modules give one after another, in fewer passes over less memory: u, the largest tensor of a block, is
-made once, and its gradient is masked in place. Under autocast the products are of its type, and each weight is converted
-once for both directions; norm, dropout and sum stay in the precision of x.
+It gives what the modules give one after another, in fewer passes over less memory: u, the largest tensor of a block,
+is made once, and its gradient is masked in place. Under autocast the products are of its type, and each weight is
+converted once for both directions; norm, dropout and sum stay in the precision of x.
 """
 
 from __future__ import annotations

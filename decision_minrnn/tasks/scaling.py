@@ -16,14 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from decision_minrnn.devices import seeded, torch_device
+from decision_minrnn.devices import peak_bytes, seeded, torch_device
 from decision_minrnn.encoders import build_encoder, encoder_names, encoder_options
 from decision_minrnn.errors import ConfigError, UnknownNameError
 
@@ -132,12 +131,12 @@ def measure_encoder(name: str, config: ScalingConfig) -> list[StepCost]:
     costs: list[StepCost] = []
     with seeded(0, device, config.threads):
         _timed_step(_layer(name, config.width, 2).to(device), torch.zeros(1, 2, config.width, device=device))
-        before = _peak_bytes(device)
+        before = peak_bytes(device)
         for length in sorted(config.lengths):
             layer = _layer(name, config.width, length).to(device)
             x = torch.randn(config.batch_size, length, config.width, device=device, requires_grad=True)
             times = [_timed_step(layer, x)]
-            peak = _peak_bytes(device)
+            peak = peak_bytes(device)
             times += [_timed_step(layer, x) for _ in range(config.repeats)]
             costs.append(
                 StepCost(
@@ -179,13 +178,3 @@ def _timed_step(layer: nn.Module, x: Tensor) -> float:
     if x.device.type == "cuda":
         torch.cuda.synchronize(x.device)
     return time.perf_counter() - began
-
-
-def _peak_bytes(device: torch.device) -> int | None:
-    """The most memory that torch on a GPU, or this process, has held so far."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    # unlike getrusage's, this peak is of this process alone: the other starts at that of the process that started it
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)

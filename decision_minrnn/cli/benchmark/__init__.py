@@ -10,6 +10,7 @@ from tyro.extras import subcommand_cli_from_dict
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
+    from decision_minrnn.cli.benchmark.context import show_contexts
     from decision_minrnn.cli.benchmark.encoders import show_encoders
     from decision_minrnn.cli.benchmark.gpu import show_gpu
     from decision_minrnn.cli.benchmark.returns import show_returns
@@ -20,6 +21,7 @@ def main(arguments: Sequence[str]) -> None:
         "encoders": show_encoders,
         "gpu": show_gpu,
         "returns": show_returns,
+        "context": show_contexts,
     }
     subcommand_cli_from_dict(
         commands,
