@@ -105,7 +105,7 @@ class Block(Encoder):
 
 
 class FeedForward(nn.Module):
-    """down(relu(up(norm(x)))), at each step by itself."""
+    """The branch down(relu(up(norm(x)))) beside x, at each step by itself."""
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
@@ -116,11 +116,11 @@ class FeedForward(nn.Module):
     def forward(
         self, x: Float[Tensor, "*batch width"], kept: Float[Tensor, "*batch width"] | None = None
     ) -> Float[Tensor, "*batch width"]:
-        """x + kept * (...); without `kept`, nothing of the branch is dropped."""
+        """x + kept * branch; without `kept`, nothing of the branch is dropped."""
         return residual_feed_forward(x, kept, self.norm, self.up, self.down)
 
     def direct(self) -> Map:
-        """`forward` of one step's rows."""
+        """The branch of one step's rows."""
         norm, up, down = layer_norm(self.norm), linear(self.up), linear(self.down)
         return lambda x: down(torch.relu_(up(norm(x))))
 
