@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from decision_minrnn.config import ModelConfig
 from decision_minrnn.encoders import build_encoder, reset_rows
-from decision_minrnn.encoders.direct import linear
+from decision_minrnn.encoders.direct import Map, linear
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.types import ObservationStatistics, State
 
@@ -121,10 +121,14 @@ class DecisionModel(nn.Module):
         """Predict the action of one step: `forward` for T = 1, at a cost that does not depend on the steps before."""
         return self.stepper()(returns_to_go, observations, previous_actions, state, reset)
 
-    def stepper(self) -> Callable[..., tuple[Tensor, State]]:
-        """`step` as a function to be called many times, until parameters are replaced."""
-        encode, head = self.encoder.stepper(), linear(self.head)
-        embed = linear(self.embed) if self.config.tokens == "merged" else None
+    def stepper(self, rows: int | None = None) -> Callable[..., tuple[Tensor, State]]:
+        """`step` as a function to be called many times, until parameters are replaced.
+
+        With a number of `rows` it is to act with: it takes just so many, outside of autograd, and writes what lies
+        between into memory that it has set aside. The actions and states it returns are new.
+        """
+        encode, head, action = self.encoder.stepper(rows), linear(self.head), self._action_map()
+        embed = self._merged_map(rows) if self.config.tokens == "merged" else None
 
         def step(
             returns_to_go: Tensor,
@@ -133,20 +137,43 @@ class DecisionModel(nn.Module):
             state: State | None = None,
             reset: Tensor | None = None,
         ) -> tuple[Tensor, State]:
-            returns, observations = self._scaled(returns_to_go, observations)
             initial = self.initial_state(len(observations)) if state is None or reset is not None else ()
             if embed is not None:
                 state = self._entered(state, initial, reset)
-                encoded, state = encode(embed(self._merged(returns, observations, previous_actions)), state)
-                return self._action(head(encoded)), state
+                encoded, state = encode(embed(returns_to_go, observations, previous_actions), state)
+                return action(head(encoded)), state
+            returns, observations = self._scaled(returns_to_go, observations)
             if state is not None:
                 _, state = encode(self.embed_action(previous_actions), state)
             state = self._entered(state, initial, reset)
             _, state = encode(self.embed_return(returns), state)
             encoded, state = encode(self.embed_observation(observations), state)
-            return self._action(head(encoded)), state
+            return action(head(encoded)), state
 
         return step
+
+    def _merged_map(self, rows: int | None) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """The embedding of merged tokens as a function, which with a number of rows writes them into one tensor."""
+        config, embed = self.config, linear(self.embed, rows)
+        if rows is None:
+            return lambda returns, observations, actions: embed(
+                self._merged(*self._scaled(returns, observations), actions)
+            )
+        tokens = self.embed.weight.new_zeros(rows, self.embed.in_features)
+        end = 1 + config.observation_size
+        shown, seen, taken = tokens[:, 0], tokens[:, 1:end], tokens[:, end:]
+        # a module looks its buffers up each time, and a number is made a tensor
+        scale, mean, std = tokens.new_tensor(config.return_scale), self.observation_mean, self.observation_std
+
+        def embedded(returns_to_go: Tensor, observations: Tensor, previous_actions: Tensor) -> Tensor:
+            if config.return_conditioning:
+                torch.div(returns_to_go, scale, out=shown)
+            torch.sub(observations, mean, out=seen).div_(std)
+            if config.previous_action:
+                taken.copy_(previous_actions)
+            return embed(tokens)
+
+        return embedded
 
     def _scaled(self, returns_to_go: Tensor, observations: Tensor) -> tuple[Tensor, Tensor]:
         shown = returns_to_go if self.config.return_conditioning else torch.zeros_like(returns_to_go)
@@ -163,10 +190,15 @@ class DecisionModel(nn.Module):
         return state if reset is None else reset_rows(state, initial, reset)
 
     def _action(self, predicted: Tensor) -> Tensor:
-        """Bounded by tanh to the action space; logits as they are."""
+        return self._action_map()(predicted)
+
+    def _action_map(self) -> Map:
+        """From what the head predicts: bounded by tanh to the action space; logits as they are."""
         if self.config.discrete:
-            return predicted.to(self.head.weight.dtype)  # bfloat16 would be too coarse for a softmax
-        return torch.addcmul(self.action_middle, self.action_reach, torch.tanh(predicted))
+            precision = self.head.weight.dtype  # bfloat16 would be too coarse for a softmax
+            return lambda predicted: predicted.to(precision)
+        middle, reach = self.action_middle, self.action_reach
+        return lambda predicted: torch.addcmul(middle, reach, torch.tanh(predicted))
 
 
 def _middle_and_reach(config: ModelConfig) -> tuple[Float[Tensor, " action"], Float[Tensor, " action"]]:

@@ -52,7 +52,7 @@ class Policy(Shareable):
         if memory not in get_args(Memory):
             raise ConfigError(f"memory expects one of {', '.join(get_args(Memory))}, got {memory!r}.")
         self.model = _for_acting(model)
-        self._step = self.model.stepper()
+        self._step, self._rows = self.model.stepper(1), 1
         self.memory = memory
         self.context = model.config.context if context is None else context
         if memory != "carried" and (self.context is None or self.context < 1):
@@ -79,6 +79,8 @@ class Policy(Shareable):
             target_return: return to reach, in the environment's units: one number, or B.
             seeds: of sampled actions, one an episode; by default 0, 1, ...
         """
+        if batch_size != self._rows:
+            self._step, self._rows = self.model.stepper(batch_size), batch_size
         self._generators = [_generator(seed) for seed in seeds or range(batch_size)] if self.sampled else []
         self._returns_to_go = self._targets(target_return, batch_size)
         self._time = 0

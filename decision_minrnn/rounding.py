@@ -41,7 +41,7 @@ def _predictions(policy: Policy, rows: int, block: int) -> Tensor:
     observations = model.observation_mean + model.observation_std * observations
     if window:
         return torch.stack([model(*inputs)[0] for inputs in zip(returns, observations, actions, strict=True)])
-    step, state, predictions = model.stepper(), None, []
+    step, state, predictions = model.stepper(rows), None, []
     for inputs in zip(returns[:, :, 0], observations[:, :, 0], actions[:, :, 0], strict=True):
         predicted, state = step(*inputs, state)
         predictions.append(torch.cat([predicted, *(part.flatten(1) for part in state)], dim=1))

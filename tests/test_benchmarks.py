@@ -67,7 +67,7 @@ def test_steps_that_differ_from_the_forward_pass_show() -> None:
     model = DecisionModel(speed.model_config("mingru", "merged"))
     assert encoders.step_error(model) < 1e-5
     step = model.encoder.stepper()
-    model.encoder.stepper = lambda: lambda x, state: (step(x, state)[0] + 0.1, state)  # type: ignore[method-assign]
+    model.encoder.stepper = lambda rows=None: lambda x, state: (step(x, state)[0] + 0.1, state)  # type: ignore[method-assign]
     assert encoders.step_error(model) > 1e-3
 
 

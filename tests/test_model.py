@@ -121,6 +121,25 @@ def test_steps_equal_one_forward_pass_in_values_and_gradients(
         assert_close(x, y)
 
 
+@pytest.mark.parametrize("conditioned", [True, False], ids=["", "unconditioned"])
+@every_model
+def test_steps_to_act_with_equal_one_forward_pass(settings_of_model: dict[str, Any], conditioned: bool) -> None:
+    statistics = ObservationStatistics(np.arange(4, dtype=np.float32), np.array([0.1, 1, 2, 3], np.float32))
+    model = make(statistics, return_conditioning=conditioned, **settings_of_model)
+    sequence, reset = inputs(), marks((0, 0), (1, 3), (2, TIME - 1))
+    step, state = model.stepper(BATCH), model(*inputs(3, seed=20))[1]
+    expected, last = model(*sequence, state, reset)
+    taken = []
+    with torch.inference_mode():
+        for t in range(TIME):
+            action, state = step(*part(sequence, t), state, reset[:, t] if reset[:, t].any() else None)
+            taken.append(action)
+    # compared at the end: what a step has returned, a later one must leave alone
+    assert_close(torch.stack(taken, dim=1), expected)
+    for x, y in zip(state, last, strict=True):
+        assert_close(x, y)
+
+
 @every_form
 def test_splitting_and_carrying_equals_not_splitting(form: str) -> None:
     model, sequence = make(**TOKENS[form]), inputs()

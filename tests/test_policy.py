@@ -26,14 +26,14 @@ class Inputs:
     def __init__(self, policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
         self.returns: list[list[float]] = []
         self.previous: list[list[float]] = []
-        step = policy._step
+        act = policy._act_carried
 
-        def spy(returns: Any, observations: Any, previous: Any, *rest: Any) -> Any:
+        def spy(returns: Any, observations: Any) -> Any:
             self.returns.append(returns.tolist())
-            self.previous.append(previous[:, 0].tolist())
-            return step(returns, observations, previous, *rest)
+            self.previous.append(policy._previous_actions[:, 0].tolist())
+            return act(returns, observations)
 
-        monkeypatch.setattr(policy, "_step", spy)
+        monkeypatch.setattr(policy, "_act_carried", spy)
 
 
 def test_the_target_falls_by_the_rewards_and_the_last_action_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,13 +48,13 @@ def test_returns_lengths_and_ends_by_hand(count: int) -> None:
 def test_the_policy_is_told_what_the_environment_paid(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = Policy(constant_model(-0.25))
     given: list[tuple[float, float, float]] = []
-    step = policy._step
+    act = policy._act_carried
 
-    def spy(returns: Any, observations: Any, previous: Any, *rest: Any) -> Any:
-        given.append((returns[0].item(), observations[0, 0].item(), previous[0, 0].item()))
-        return step(returns, observations, previous, *rest)
+    def spy(returns: Any, observations: Any) -> Any:
+        given.append((returns[0].item(), observations[0, 0].item(), policy._previous_actions[0, 0].item()))
+        return act(returns, observations)
 
-    monkeypatch.setattr(policy, "_step", spy)
+    monkeypatch.setattr(policy, "_act_carried", spy)
     with Environments(LEDGER) as environments:
         rollout(policy, environments, 100.0, [5, 6])
     paid = [0.75, 1.75, 2.75, 3.75]

@@ -60,10 +60,14 @@ class Encoder(nn.Module, ABC):
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
         """Run one step: the output, and the state after it."""
 
-    def stepper(self) -> Step:
+    def stepper(self, rows: int | None = None) -> Step:
         """`step` as a function to be called many times, until parameters are replaced.
 
         A module that spends its step on looking things up does so here, once, and defines `step` by this.
+
+        With a number of `rows` it is to act with: it takes just so many, outside of autograd, and may write what lies
+        between its steps, its outputs and over its inputs, into memory that it has set aside. The states it returns are
+        new.
         """
         return self.step
 

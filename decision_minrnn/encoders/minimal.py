@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from decision_minrnn.encoders.base import Encoder, Step
-from decision_minrnn.encoders.direct import linear
+from decision_minrnn.encoders.direct import linear, memory
 from decision_minrnn.errors import ConfigError, UnknownNameError
 from decision_minrnn.ops import backends, linear_scan
 from decision_minrnn.ops.gated import Gate, gated_scan
@@ -90,19 +90,25 @@ class MinimalRNN(Encoder):
         """One step of the recurrence."""
         return self.stepper()(x, state)
 
-    def stepper(self) -> Step:
+    def stepper(self, rows: int | None = None) -> Step:
         """The recurrence, once."""
         size, write = self.initial.numel(), self.gate.write
-        project_in = linear(self.project_in)
-        project_out = None if self.project_out is None else linear(self.project_out)
+        weight, bias = self.project_in.weight.t(), self.project_in.bias
+        project_out = None if self.project_out is None else linear(self.project_out, rows)
         # adding a number makes a tensor of it first, which takes longer than adding
         half = torch.tensor(0.5)
+        out, opened_out, candidate_out, parts = memory(self.project_in, rows), None, None, None
+        if out is not None:
+            # a view takes as long as a sum: those of memory that stays are made once
+            opened_out, candidate_out = torch.empty_like(out), out[:, :size]
+            parts = candidate_out, opened_out[:, :size], opened_out[:, size:]
 
         def step(x: Tensor, state: State) -> tuple[Tensor, State]:
-            projected = at_least_float32(project_in(x))
-            activated = torch.sigmoid(projected)
-            candidate = torch.maximum(projected[:, :size] + half, activated[:, :size])
-            h = torch.lerp(state[0], candidate, write(activated[:, size:]))
+            projected = at_least_float32(torch.addmm(bias, x, weight, out=out))
+            opened = torch.sigmoid(projected, out=opened_out)
+            above, below, gates = parts or (projected[:, :size], opened[:, :size], opened[:, size:])
+            candidate = torch.maximum(torch.add(above, half, out=candidate_out), below, out=candidate_out)
+            h = torch.lerp(state[0], candidate, write(gates))
             return h if project_out is None else project_out(h), (h,)
 
         return step

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from decision_minrnn.encoders.base import Encoder, Step, checked_options, encoder_layer, keyword_options
 from decision_minrnn.encoders.convolution import CausalConvolution
-from decision_minrnn.encoders.direct import Map, layer_norm, linear
+from decision_minrnn.encoders.direct import Map, added, layer_norm, linear
 from decision_minrnn.encoders.dropout import Dropout
 from decision_minrnn.encoders.styles import styled
 from decision_minrnn.errors import ConfigError
@@ -84,21 +84,21 @@ class Block(Encoder):
         """The same, for one step, without dropout: a step is taken to act."""
         return self.stepper()(x, state)
 
-    def stepper(self) -> Step:
+    def stepper(self, rows: int | None = None) -> Step:
         """The three branches."""
-        convolution = self.convolution.stepper() if self.convolution else None
-        norm, layer = layer_norm(self.layer_norm), self.layer.stepper()
-        feed_forward = self.feed_forward.direct() if self.feed_forward else None
+        convolution = self.convolution.stepper(rows) if self.convolution else None
+        norm, layer, add = layer_norm(self.layer_norm), self.layer.stepper(rows), added(rows)
+        feed_forward = self.feed_forward.direct(rows) if self.feed_forward else None
 
         def step(x: Tensor, state: State) -> tuple[Tensor, State]:
             cache: State = ()
             if convolution:
                 y, cache = convolution(x, state[:1])
-                x = x + y
+                x = add(x, y)
             y, memory = layer(norm(x), state[len(cache) :])
-            x = x + y
+            x = add(x, y)
             if feed_forward:
-                x = x + feed_forward(x)
+                x = add(x, feed_forward(x))
             return x, cache + memory
 
         return step
@@ -119,9 +119,9 @@ class FeedForward(nn.Module):
         """x + kept * branch; without `kept`, nothing of the branch is dropped."""
         return residual_feed_forward(x, kept, self.norm, self.up, self.down)
 
-    def direct(self) -> Map:
+    def direct(self, rows: int | None = None) -> Map:
         """The branch of one step's rows."""
-        norm, up, down = layer_norm(self.norm), linear(self.up), linear(self.down)
+        norm, up, down = layer_norm(self.norm), linear(self.up, rows), linear(self.down, rows)
         return lambda x: down(torch.relu_(up(norm(x))))
 
 
@@ -155,11 +155,11 @@ class Stack(Encoder):
         """All blocks for one step."""
         return self.stepper()(x, state)
 
-    def stepper(self) -> Step:
+    def stepper(self, rows: int | None = None) -> Step:
         """All blocks."""
         ends = list(accumulate(self._sizes))
         blocks = [
-            (block.stepper(), slice(end - size, end))
+            (block.stepper(rows), slice(end - size, end))
             for block, size, end in zip(self._blocks(), self._sizes, ends, strict=True)
         ]
         norm = layer_norm(self.norm)

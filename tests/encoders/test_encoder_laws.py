@@ -100,6 +100,21 @@ def assert_states_close(state: State, expected: State) -> None:
         assert_close(part, other)
 
 
+@every_encoder
+def test_steps_to_act_with_equal_steps_and_leave_their_states_alone(name: str, options: dict[str, Any]) -> None:
+    encoder, x = make(name, options), random(BATCH, TIME, WIDTH)
+    expected, last = stepped(encoder, x, carried_state(encoder))
+    state, step = carried_state(encoder), encoder.stepper(BATCH)
+    states = [state]
+    with torch.inference_mode():
+        for t in range(TIME):
+            y, state = step(x[:, t].clone(), state)
+            assert_close(y, expected[:, t])
+            states.append(state)
+    assert_states_close(state, last)
+    assert_states_close(states[3], stepped(encoder, x[:, :3], carried_state(encoder))[1])
+
+
 @pytest.mark.parametrize("resets", [False, True], ids=["", "resets"])
 @pytest.mark.parametrize("carried", [False, True], ids=["initial", "carried"])
 @every_encoder
