@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from math import isfinite
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
@@ -15,6 +18,7 @@ from decision_minrnn.registration import registration
 
 if TYPE_CHECKING:
     import gymnasium
+    from gymnasium.envs.registration import EnvSpec
 
 
 class Transition(NamedTuple):
@@ -26,11 +30,30 @@ class Transition(NamedTuple):
     truncated: bool
 
 
+class Fault(NamedTuple):
+    """What came in the place of a transition."""
+
+    reason: str
+    blame: Literal["own", "unclear", "none"] = "own"
+    """Whether this environment failed, may have made the process die that it was in, or was merely in it as well."""
+
+
+Order = int | Float[ndarray, " action"] | Integer[ndarray, ""]
+"""What a copy is to do: start the episode of a seed, or take an action."""
+
+
 def is_registered(env_id: str) -> bool:
     """Whether gymnasium knows an environment of that id."""
     import gymnasium
 
     return env_id in gymnasium.registry
+
+
+def register_spec(spec: EnvSpec) -> None:
+    """Make an environment known that another process has registered."""
+    from gymnasium import registry
+
+    registry.setdefault(spec.id, spec)
 
 
 def _register(env_id: str, card: EnvCard | None) -> None:
@@ -65,6 +88,9 @@ class Environments:
     on, while evaluation wants one seed for each episode and no step that counts for nothing.
     """
 
+    groups: ClassVar[int] = 1
+    """Parts in which orders are best given: while one works, a policy can act for another."""
+
     def __init__(self, env_id: str, count: int = 1, *, card: EnvCard | None = None, **options: Any) -> None:
         """`options` go to `gymnasium.make`.
 
@@ -79,16 +105,14 @@ class Environments:
         from gymnasium.spaces import Box, Discrete
 
         _register(env_id, card)
-        with warnings.catch_warnings():
-            # gymnasium announces newer versions of an environment; which one is used is this caller's decision
-            warnings.simplefilter("ignore", DeprecationWarning)
-            warnings.filterwarnings("ignore", message=".*is out of date.*")
-            try:
-                self._copies = [gymnasium.make(env_id, **options) for _ in range(count)]
-            except (gymnasium.error.Error, ImportError) as error:
-                raise ConfigError(f"cannot make the environment {env_id}: {error}") from error
-        self.env_id = env_id
-        space, actions = self._copies[0].observation_space, self._copies[0].action_space
+        self.env_id, self.options = env_id, options
+        try:
+            self._copies: list[gymnasium.Env[Any, Any] | None] = [self._make() for _ in range(count)]
+        except (gymnasium.error.Error, ImportError) as error:
+            raise ConfigError(f"cannot make the environment {env_id}: {error}") from error
+        self._orders: dict[int, Order] = {}
+        first = self[0]
+        space, actions = first.observation_space, first.action_space
         if not isinstance(space, Box) or len(space.shape) != 1:
             raise ConfigError(f"{env_id} has observations of the space {space}; expected a vector (a Box of one axis).")
         self.observation_size = space.shape[0]
@@ -105,12 +129,31 @@ class Environments:
                 "(Discrete)."
             )
 
+    def _make(self) -> gymnasium.Env[Any, Any]:
+        import gymnasium
+
+        with warnings.catch_warnings():
+            # gymnasium announces newer versions of an environment; which one is used is this caller's decision
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.filterwarnings("ignore", message=".*is out of date.*")
+            return gymnasium.make(self.env_id, **self.options)
+
+    @property
+    def spec(self) -> EnvSpec:
+        """What `gymnasium.make` made the copies from."""
+        import gymnasium
+
+        return gymnasium.spec(self.env_id)
+
     def __len__(self) -> int:
         return len(self._copies)
 
     def __getitem__(self, index: int) -> gymnasium.Env[Any, Any]:
         """One copy, for libraries that ask for gymnasium's own interface."""
-        return self._copies[index]
+        copy = self._copies[index]
+        if copy is None:
+            copy = self._copies[index] = self._make()
+        return copy
 
     def check_sizes(self, observation_size: int, action_size: int, discrete: bool = False) -> None:
         """Raise `ConfigError` unless observations and actions are those that a policy is trained for."""
@@ -123,7 +166,7 @@ class Environments:
 
     def reset(self, index: int, seed: int) -> Float[ndarray, " observation"]:
         """Start an episode in one copy; the same seed gives the same episode whatever was run there before."""
-        observation, _ = self._copies[index].reset(seed=seed)
+        observation, _ = self[index].reset(seed=seed)
         return np.asarray(observation, np.float32)
 
     def step(self, index: int, action: Float[ndarray, " action"] | Integer[ndarray, ""]) -> Transition:
@@ -131,8 +174,39 @@ class Environments:
         taken: Any = np.clip(action, self.action_low, self.action_high)
         if self.discrete:
             taken = self._start + int(taken.item())
-        observation, reward, terminated, truncated, _ = self._copies[index].step(taken)
+        observation, reward, terminated, truncated, _ = self[index].step(taken)
         return Transition(np.asarray(observation, np.float32), float(reward), bool(terminated), bool(truncated))
+
+    def obey(self, index: int, order: Order) -> Transition | Fault:
+        """Reset or step one copy; an exception or a number that is not finite is a fault, after which it is made anew.
+
+        A reset is a transition without reward.
+        """
+        try:
+            if isinstance(order, int):
+                outcome = Transition(self.reset(index, order), 0.0, False, False)
+            else:
+                outcome = self.step(index, order)
+        except Exception as error:
+            fault = Fault(f"{type(error).__name__}: {error}")
+        else:
+            if isfinite(outcome.reward) and np.isfinite(outcome.observation).all():
+                return outcome
+            what = "an observation" if isfinite(outcome.reward) else "a reward"
+            fault = Fault(f"{what} that is not finite")
+        copy, self._copies[index] = self._copies[index], None
+        with suppress(Exception):
+            if copy is not None:
+                copy.close()
+        return fault
+
+    def send(self, orders: Mapping[int, Order]) -> None:
+        """Give orders to some copies."""
+        self._orders.update(orders)
+
+    def receive(self, indices: Iterable[int]) -> dict[int, Transition | Fault]:
+        """What came of the orders given to these copies."""
+        return {index: self.obey(index, self._orders.pop(index)) for index in indices}
 
     def set_state(
         self, index: int, positions: Float[ndarray, " position"], velocities: Float[ndarray, " velocity"]
@@ -141,7 +215,7 @@ class Environments:
 
         The copy must have been reset. Raises `ConfigError` for an environment without such states, or of other sizes.
         """
-        copy: Any = self._copies[index].unwrapped
+        copy: Any = self[index].unwrapped
         if not (hasattr(copy, "set_state") and hasattr(copy, "_get_obs") and hasattr(copy, "model")):
             raise ConfigError(f"{self.env_id} has no simulator state that can be set; MuJoCo's environments have one.")
         expected, found = (copy.model.nq, copy.model.nv), (len(positions), len(velocities))
@@ -168,7 +242,7 @@ class Environments:
 
     def close(self) -> None:
         """Free the simulators."""
-        for copy in self._copies:
+        for copy in filter(None, self._copies):
             copy.close()
 
     def __enter__(self) -> Environments:

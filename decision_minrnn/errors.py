@@ -47,6 +47,10 @@ class TrainingError(DecisionMinRNNError, RuntimeError):
     """Training that cannot go on, such as a loss that is not finite."""
 
 
+class EvaluationError(DecisionMinRNNError, RuntimeError):
+    """An evaluation without a result: no episode came to its end."""
+
+
 class MissingExtraError(DecisionMinRNNError, ImportError):
     """An optional dependency that is not installed."""
 

@@ -7,6 +7,16 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Failure:
+    """An episode without a return, which none of the numbers contain."""
+
+    seed: int
+    step: int
+    """Steps taken before."""
+    reason: str
+
+
+@dataclass(frozen=True)
 class TargetResult:
     """The episodes run at one target return.
 
@@ -15,6 +25,7 @@ class TargetResult:
 
     target_return: float
     episodes: int
+    """Those that came to their end."""
     return_mean: float
     return_std: float
     return_min: float
@@ -28,6 +39,8 @@ class TargetResult:
     """Bootstrap interval of the mean score."""
     returns: tuple[float, ...]
     """Each episode's return, in the order of the seeds."""
+    failures: tuple[Failure, ...] = ()
+    """The other episodes."""
 
 
 @dataclass(frozen=True)

@@ -1,102 +1,27 @@
-"""Rolling a policy out, and what its returns are worth.
+"""What a policy's returns are worth.
 
 Protocol: every episode has a seed of its own, the target is fixed before the evaluation, nothing is selected
-afterwards. The result of an episode does not depend on how many run beside it: the policy is given as many rows, idle
-ones included, as make no difference to their rounding.
+afterwards. An episode that its environment fails in has no return: it is left out, and reported.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from contextlib import ExitStack
 
 import numpy as np
 
 from decision_minrnn.cards import EnvCard, Reference
 from decision_minrnn.config import EVALUATION_SEED
 from decision_minrnn.envs import Environments
-from decision_minrnn.errors import ConfigError
-from decision_minrnn.evaluation import Evaluation, TargetResult
+from decision_minrnn.episodes import EpisodeResult, rollout
+from decision_minrnn.errors import ConfigError, EvaluationError
+from decision_minrnn.evaluation import Evaluation, Failure, TargetResult
 from decision_minrnn.policy import Policy
-from decision_minrnn.rounding import rows_for
 from decision_minrnn.scores import bootstrap_interval, interquartile_mean, normalized_score
 from decision_minrnn.versions import versions
-
-
-class EpisodeResult(NamedTuple):
-    """What became of one episode."""
-
-    seed: int
-    episode_return: float
-    """Undiscounted sum of rewards."""
-    length: int
-    """Steps taken."""
-    terminated: bool
-    """Whether the environment ended it, rather than a time limit."""
-
-
-def rollout(
-    policy: Policy,
-    environments: Environments,
-    target_return: float,
-    seeds: Sequence[int],
-    on_episode: Callable[[EpisodeResult], None] | None = None,
-) -> list[EpisodeResult]:
-    """Run one episode for each seed, as many at once as there are environments.
-
-    Args:
-        policy: reset by this function.
-        environments: an environment that finishes an episode takes the next seed at once.
-        target_return: in the environment's units.
-        seeds: one an episode.
-        on_episode: called as each episode ends.
-
-    Returns:
-        The episodes in the order of their seeds.
-
-    Raises:
-        ConfigError: the environment's sizes do not fit the policy's model.
-    """
-    config = policy.model.config
-    environments.check_sizes(config.observation_size, config.action_size, config.discrete)
-    rows = rows_for(policy, min(len(environments), len(seeds)))
-    observations, rewards = np.zeros((rows, config.observation_size), np.float32), np.zeros(rows, np.float32)
-    results: list[EpisodeResult | None] = [None] * len(seeds)
-    waiting = iter(range(len(seeds)))
-    running: dict[int, int] = {}
-    returns, lengths, row_seeds = np.zeros(rows), np.zeros(rows, int), [0] * rows
-
-    def start(row: int) -> bool:
-        episode = next(waiting, None)
-        if episode is None:
-            return False
-        running[row], row_seeds[row] = episode, seeds[episode]
-        returns[row] = lengths[row] = rewards[row] = 0
-        observations[row] = environments.reset(row, seeds[episode])
-        return True
-
-    for row in range(min(len(environments), len(seeds))):
-        start(row)
-    policy.reset(rows, target_return, row_seeds)
-    while running:
-        actions = policy.act(observations, rewards)
-        restarted = np.zeros(rows, bool)
-        for row, episode in list(running.items()):
-            observations[row], reward, terminated, truncated = environments.step(row, actions[row])
-            rewards[row] = reward
-            returns[row] += reward
-            lengths[row] += 1
-            if terminated or truncated:
-                del running[row]
-                result = EpisodeResult(seeds[episode], float(returns[row]), int(lengths[row]), terminated)
-                results[episode] = result
-                if on_episode is not None:
-                    on_episode(result)
-                restarted[row] = start(row)
-        if restarted.any():
-            policy.restart(restarted, target_return, row_seeds)
-    return [result for result in results if result is not None]
+from decision_minrnn.workers import WorkerEnvironments
 
 
 def evaluate(
@@ -110,6 +35,8 @@ def evaluate(
     reference_name: str | None = None,
     card: EnvCard | None = None,
     environments: int = 20,
+    workers: int = 0,
+    step_timeout: float | None = None,
     checkpoint: str | None = None,
     on_episode: Callable[[EpisodeResult], None] | None = None,
 ) -> Evaluation:
@@ -126,11 +53,15 @@ def evaluate(
         reference_name: what the reference is called in the result.
         card: the environment's card, where it is not one of those in the card folders.
         environments: how many episodes run at once; changes the speed, not the result.
+        workers: processes that step the environments while the policy acts, none by default; a program that asks for
+            them guards its start with `if __name__ == "__main__"`. Changes the speed, not the result.
+        step_timeout: seconds after which a step of an environment is given up; needs workers.
         checkpoint: what the result says of the weights; by default what the policy knows of them.
         on_episode: called as each episode ends.
 
     Raises:
         ConfigError: no environment, no targets, fewer than one episode, or an environment that does not fit the policy.
+        EvaluationError: every episode at a target failed.
     """
     task = policy.task
     if env_id is None:
@@ -149,10 +80,22 @@ def evaluate(
         raise ConfigError(
             f"an evaluation expects at least 1 episode and 1 environment, got {episodes}, {environments}."
         )
-    seeds = tuple(range(seed, seed + episodes))
+    if workers < 0 or (step_timeout is not None and workers == 0):
+        raise ConfigError(
+            f"workers expects a whole number of at least 0, got {workers}."
+            if workers < 0
+            else "step_timeout needs workers: a step that hangs can be ended only with its process. Give --workers."
+        )
+    seeds, count = tuple(range(seed, seed + episodes)), min(environments, episodes)
     began = time.perf_counter()
     results, steps = [], 0
-    with Environments(env_id, min(environments, episodes), card=card) as copies:
+    with ExitStack() as stack:
+        copies: Environments | WorkerEnvironments
+        copies = stack.enter_context(Environments(env_id, 1 if workers else count, card=card))
+        config = policy.model.config
+        copies.check_sizes(config.observation_size, config.action_size, config.discrete)
+        if workers:
+            copies = stack.enter_context(WorkerEnvironments(copies, count, workers, step_timeout))
         for target in targets:
             finished = rollout(policy, copies, target, seeds, on_episode)
             steps += sum(episode.length for episode in finished)
@@ -174,7 +117,15 @@ def evaluate(
     )
 
 
-def _summary(target: float, episodes: Sequence[EpisodeResult], reference: Reference | None) -> TargetResult:
+def _summary(target: float, results: Sequence[EpisodeResult], reference: Reference | None) -> TargetResult:
+    episodes = [result for result in results if result.failure is None]
+    failures = tuple(Failure(result.seed, result.length, result.failure) for result in results if result.failure)
+    if not episodes:
+        first = failures[0]
+        raise EvaluationError(
+            f"all {len(failures)} episodes at target {target:g} failed. The first, with seed {first.seed}, at step "
+            f"{first.step}: {first.reason}"
+        )
     returns = np.array([episode.episode_return for episode in episodes])
     scores = normalized_score(returns, reference) if reference else None
     return TargetResult(
@@ -190,4 +141,5 @@ def _summary(target: float, episodes: Sequence[EpisodeResult], reference: Refere
         normalized_iqm=None if scores is None else interquartile_mean(scores),
         ci95=None if scores is None else bootstrap_interval(scores),
         returns=tuple(returns.tolist()),
+        failures=failures,
     )

@@ -12,7 +12,7 @@ from decision_minrnn.agent import Agent, RewardObservation
 from decision_minrnn.envs import Environments
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.policy import Policy
-from decision_minrnn.rollout import rollout
+from decision_minrnn.episodes import rollout
 from decision_minrnn.training import train
 
 SEEDS = (5, 6, 7)

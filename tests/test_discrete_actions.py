@@ -22,7 +22,8 @@ from decision_minrnn.errors import ConfigError, DataError
 from decision_minrnn.learner import PolicyLearner, build_model
 from decision_minrnn.losses import choice_loss
 from decision_minrnn.policy import Policy
-from decision_minrnn.rollout import evaluate, rollout
+from decision_minrnn.episodes import rollout
+from decision_minrnn.rollout import evaluate
 from decision_minrnn.runs import load_policy
 from decision_minrnn.training import resume, train
 

@@ -25,7 +25,8 @@ from decision_minrnn.cards import Reference
 from decision_minrnn.envs import Environments
 from decision_minrnn.errors import ConfigError, UnknownNameError
 from decision_minrnn.policy import Policy
-from decision_minrnn.rollout import EpisodeResult, evaluate, rollout
+from decision_minrnn.episodes import EpisodeResult, rollout
+from decision_minrnn.rollout import evaluate
 from decision_minrnn.training import train
 
 SEEDS = (4, 3, 10, 7, 5, 12, 9)
@@ -48,13 +49,13 @@ def test_returns_lengths_and_ends_by_hand(count: int) -> None:
 def test_the_policy_is_told_what_the_environment_paid(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = Policy(constant_model(-0.25))
     given: list[tuple[float, float, float]] = []
-    act = policy._act_carried
+    act = Policy._act_carried
 
-    def spy(returns: Any, observations: Any) -> Any:
-        given.append((returns[0].item(), observations[0, 0].item(), policy._previous_actions[0, 0].item()))
-        return act(returns, observations)
+    def spy(self: Policy, returns: Any, observations: Any) -> Any:
+        given.append((returns[0].item(), observations[0, 0].item(), self._previous_actions[0, 0].item()))
+        return act(self, returns, observations)
 
-    monkeypatch.setattr(policy, "_act_carried", spy)
+    monkeypatch.setattr(Policy, "_act_carried", spy)
     with Environments(LEDGER) as environments:
         rollout(policy, environments, 100.0, [5, 6])
     paid = [0.75, 1.75, 2.75, 3.75]

@@ -32,6 +32,8 @@ def evaluate(
     seed: int = EVALUATION_SEED,
     env: str | None = None,
     environments: int = 20,
+    workers: int = 0,
+    step_timeout: float | None = None,
     checkpoint: int | None = None,
     json: str | None = None,
     video: Path | None = None,
@@ -53,6 +55,10 @@ def evaluate(
         seed: Seed of the first episode; each episode has its own.
         env: Environment to evaluate in, in place of the run's: a card's name, a gymnasium id or the path of a card.
         environments: Episodes that run at once. Changes the speed, not the result.
+        workers: Processes that step the environments while the policy acts; 0 steps them in this one. As many as the
+            machine has cores pay once simulating takes more than some ten seconds; each needs a few to start. Changes
+            the speed, not the result.
+        step_timeout: Seconds after which a step of an environment is given up as failed; needs --workers.
         checkpoint: Update of the checkpoint; by default the last.
         json: File to write the result to as well; - prints it, and nothing else, to the standard output.
         video: MP4 file to film the first episode of the first target to (extra: video).
@@ -89,7 +95,13 @@ def evaluate(
                 reference_name=task.reference_name if task else None,
                 card=card,
                 environments=environments,
-                on_episode=lambda episode: bar.advance(f"return {episode.episode_return:.0f}"),
+                workers=workers,
+                step_timeout=step_timeout,
+                on_episode=lambda episode: bar.advance(
+                    f"episode of seed {episode.seed} failed"
+                    if episode.failure
+                    else f"return {episode.episode_return:.0f}"
+                ),
             )
     # shown before it is written: the folder may be one that cannot be written to
     console = Console(stderr=json == "-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def evaluation_table(evaluation: Evaluation) -> Group:
-    """One row for each target, in 80 columns, between what was run and what the numbers mean."""
+    """One row for each target, in 80 columns, between what was run and what failed and what the numbers mean."""
     reference = (
         f"score: normalised with {evaluation.reference} "
         f"(0 = {evaluation.reference_min:g}, 100 = {evaluation.reference_max:g})"
@@ -36,9 +37,20 @@ def evaluation_table(evaluation: Evaluation) -> Group:
             f"{row.normalized_iqm:.1f}" if scored else "-",
             f"{row.ci95[0]:.1f}…{row.ci95[1]:.1f}" if row.ci95 else "-",
         )
+    failed = [
+        Text(
+            f"{len(row.failures)} of {row.episodes + len(row.failures)} episodes at target {row.target_return:g} FAILED"
+            " and are in none of the numbers:\n"
+            + "\n".join(f"  seed {seed}, step {step}: {reason}" for seed, step, reason in map(astuple, row.failures)),
+            style="bold red",
+        )
+        for row in evaluation.targets
+        if row.failures
+    ]
     return Group(
         Text(f"{evaluation.env_id}, {acted}, checkpoint: {evaluation.checkpoint}", style="bold"),
         table,
+        *failed,
         Text(
             f"{reference}\n±: deviation over n episodes; CI: interval of the mean score\n"
             f"{evaluation.steps_per_second:.0f} environment steps a second",

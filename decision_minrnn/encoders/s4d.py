@@ -65,7 +65,7 @@ class S4D(Segmented):
         """One multiply-add for each mode."""
         return self.stepper()(x, state)
 
-    def stepper(self) -> Step:
+    def stepper(self, rows: int | None = None) -> Step:
         """The coefficients are worked out once, and complex products written as real ones, which can be exported."""
         exponent, write = self._discretised()
         decay, turned, write = (torch.view_as_real(z) for z in (torch.exp(exponent), 1j * torch.exp(exponent), write))

@@ -71,10 +71,10 @@ class Gated(Encoder):
         """For one step."""
         return self.stepper()(x, state)
 
-    def stepper(self) -> Step:
+    def stepper(self, rows: int | None = None) -> Step:
         """For one step, with those of the parts."""
-        project_in, project_out = linear(self.project_in), linear(self.project_out)
-        shift, layer = self.shift.stepper(), self.layer.stepper()
+        project_in, project_out = linear(self.project_in, rows), linear(self.project_out, rows)
+        shift, layer = self.shift.stepper(rows), self.layer.stepper(rows)
 
         def step(x: Tensor, state: State) -> tuple[Tensor, State]:
             entering, kept = self.before(project_in(x))

@@ -11,7 +11,7 @@ import numpy as np
 
 from decision_minrnn.config import Memory
 from decision_minrnn.errors import CheckpointError
-from decision_minrnn.rollout import Evaluation, TargetResult
+from decision_minrnn.evaluation import Evaluation, TargetResult
 from decision_minrnn.runs import RunInfo, evaluation_path, read_evaluation, read_run
 from decision_minrnn.tracking import read_metrics
 

@@ -10,7 +10,7 @@ from tiny import LEDGER, constant_model
 
 from decision_minrnn.cards import Reference
 from decision_minrnn.cli.tables import evaluation_table
-from decision_minrnn.evaluation import Evaluation, TargetResult
+from decision_minrnn.evaluation import Evaluation, Failure, TargetResult
 from decision_minrnn.policy import Policy
 from decision_minrnn.rollout import evaluate
 
@@ -48,6 +48,17 @@ def test_without_a_reference(evaluation: Evaluation) -> None:
     lines = printed(dataclasses.replace(evaluation, targets=tuple(unscored), reference=None))
     assert lines[2].split()[-3:] == ["-", "-", "-"]
     assert "no reference scores are known" in lines
+
+
+def test_failures_cannot_be_overlooked(evaluation: Evaluation) -> None:
+    failed = dataclasses.replace(
+        evaluation.targets[1], failures=(Failure(8, 3, "ValueError: no"), Failure(9, 0, "lost"))
+    )
+    text = " ".join(printed(dataclasses.replace(evaluation, targets=(evaluation.targets[0], failed))))
+    assert "2 of 7 episodes at target 12.5 FAILED" in text
+    assert "seed 8, step 3: ValueError: no" in text
+    assert "seed 9, step 0: lost" in text
+    assert "FAILED" not in " ".join(printed(evaluation))
 
 
 def test_large_numbers_fit(evaluation: Evaluation) -> None:

@@ -20,7 +20,7 @@ from decision_minrnn.collection.recording import (
 )
 from decision_minrnn.envs import Environments
 from decision_minrnn.policy import Policy
-from decision_minrnn.rollout import rollout
+from decision_minrnn.episodes import rollout
 
 
 def constant(action: float) -> Behaviour:

@@ -24,7 +24,7 @@ from decision_minrnn.export import export_policy, load_exported
 from decision_minrnn.export.comparison import largest_difference
 from decision_minrnn.export.step import ControlStep
 from decision_minrnn.policy import Policy
-from decision_minrnn.rollout import rollout
+from decision_minrnn.episodes import rollout
 from decision_minrnn.runs import create_run, load_policy, new_info
 
 pytest.importorskip("onnxscript")
