@@ -36,7 +36,19 @@ def run(trained: Path, tmp_path: Path) -> Path:
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "--help"]) == 0
     printed = capsys.readouterr().out
-    for flag in ["episodes", "targets", "memory", "context", "seed", "env", "environments", "checkpoint", "json"]:
+    for flag in [
+        "episodes",
+        "targets",
+        "memory",
+        "context",
+        "seed",
+        "env",
+        "environments",
+        "workers",
+        "step-timeout",
+        "checkpoint",
+        "json",
+    ]:
         assert f"--{flag}" in printed
 
 
@@ -123,6 +135,7 @@ def test_a_folder_that_cannot_be_evaluated(
         ("--env Hoper-v5", 1, "Did you mean Hopper-v5"),
         ("--env Walker2d-v5", 1, "Walker2d-v5 has observations of size 17 and actions of size 6"),
         ("--episodes 0", 1, "at least 1 episode"),
+        ("--step-timeout 1", 1, "a step that hangs can be ended only with its process. Give --workers"),
         ("--checkpoint 4", 1, "unknown checkpoint '4'"),
         ("--json nowhere/x.json", 1, "--json nowhere/x.json: there is no folder nowhere"),
         ("--video x.gif", 1, "ends in .mp4"),

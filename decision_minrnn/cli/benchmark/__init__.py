@@ -14,6 +14,8 @@ def main(arguments: Sequence[str]) -> None:
     from decision_minrnn.cli.benchmark.encoders import show_encoders
     from decision_minrnn.cli.benchmark.gpu import show_gpu
     from decision_minrnn.cli.benchmark.returns import show_returns
+    from decision_minrnn.cli.benchmark.evaluation import show_evaluation
+    from decision_minrnn.cli.benchmark.latency import show_latency
     from decision_minrnn.cli.benchmark.speed import show_speed
 
     commands: dict[str, Any] = {
@@ -22,6 +24,8 @@ def main(arguments: Sequence[str]) -> None:
         "gpu": show_gpu,
         "returns": show_returns,
         "context": show_contexts,
+        "latency": show_latency,
+        "evaluation": show_evaluation,
     }
     subcommand_cli_from_dict(
         commands,
