@@ -242,8 +242,9 @@ class Environments:
 
     def close(self) -> None:
         """Free the simulators."""
-        for copy in filter(None, self._copies):
-            copy.close()
+        for copy in self._copies:
+            if copy is not None:
+                copy.close()
 
     def __enter__(self) -> Environments:
         return self
