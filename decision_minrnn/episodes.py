@@ -60,7 +60,7 @@ def rollout(
     config = policy.model.config
     environments.check_sizes(config.observation_size, config.action_size, config.discrete)
     count = min(len(environments), len(seeds))
-    size = -(-count // environments.groups)
+    size = max(1, -(-count // environments.groups))
     results: dict[int, EpisodeResult] = {}
     waiting = iter(range(len(seeds)))
     groups = []

@@ -80,12 +80,10 @@ def evaluate(
         raise ConfigError(
             f"an evaluation expects at least 1 episode and 1 environment, got {episodes}, {environments}."
         )
-    if workers < 0 or (step_timeout is not None and workers == 0):
-        raise ConfigError(
-            f"workers expects a whole number of at least 0, got {workers}."
-            if workers < 0
-            else "step_timeout needs workers: a step that hangs can be ended only with its process. Give --workers."
-        )
+    if workers < 0:
+        raise ConfigError(f"workers expects a whole number of at least 0, got {workers}.")
+    if step_timeout is not None and workers == 0:
+        raise ConfigError("a step that hangs can be ended only with its process. Give --workers with --step-timeout.")
     seeds, count = tuple(range(seed, seed + episodes)), min(environments, episodes)
     began = time.perf_counter()
     results, steps = [], 0

@@ -141,6 +141,17 @@ def test_steps_to_act_with_equal_one_forward_pass(settings_of_model: dict[str, A
 
 
 @every_form
+def test_the_logits_of_a_step_to_act_with_outlast_the_next(form: str) -> None:
+    model = make(**TOKENS[form], discrete=True, action_low=(), action_high=())
+    sequence, step = inputs(), model.stepper(BATCH)
+    with torch.inference_mode():
+        first, state = step(*part(sequence, 0))
+        expected = first.clone()
+        step(*part(sequence, 1), state)
+    assert_close(first, expected)
+
+
+@every_form
 def test_splitting_and_carrying_equals_not_splitting(form: str) -> None:
     model, sequence = make(**TOKENS[form]), inputs()
     actions, last = model(*sequence)

@@ -94,6 +94,11 @@ def test_an_episode_is_the_same_beside_others_at_full_size(memory: Any, threads:
     assert results[1] == results[3] == results[20]
 
 
+def test_no_seeds_no_episodes() -> None:
+    with Environments(LEDGER) as environments:
+        assert rollout(Policy(random_model()), environments, 10.0, []) == []
+
+
 def test_the_same_seeds_give_the_same_episodes_twice() -> None:
     policy = Policy(hopper_model())
     with Environments("Hopper-v5", 2) as environments:
