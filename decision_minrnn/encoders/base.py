@@ -65,8 +65,8 @@ class Encoder(nn.Module, ABC):
 
         A module that spends its step on looking things up does so here, once, and defines `step` by this.
 
-        With a number of `rows` it is to act with: it takes just so many, outside of autograd. It may then write over its
-        inputs, and into the outputs of its last call; the states that it returns are new.
+        With a number of `rows` it is to act with: it takes just so many, outside of autograd. It may then write over
+        its inputs, and into the outputs of its last call; the states that it returns are new.
         """
         return self.step
 
