@@ -72,7 +72,9 @@ class Origin:
     """Which weights of which run a policy has."""
 
     run: RunInfo
+    update: int
+    """Updates after which they were saved."""
     checkpoint: str
-    """In words: the last of the run, or a chosen one, and its update."""
+    """The same in words, and whether it is the last checkpoint of the run or a chosen one."""
     evaluation: Evaluation | None = None
     """What these weights scored when they were last evaluated."""

@@ -186,8 +186,9 @@ def load_policy(
     folder = Path(run)
     info = read_run(folder)
     chosen = choose_checkpoint(folder, checkpoint)
-    weights = f"{'last' if checkpoint is None else 'chosen'}, update {update_of(chosen)} of {info.train.updates}"
-    origin = Origin(info, weights, _evaluation_of(folder, weights))
+    update = update_of(chosen)
+    weights = f"{'last' if checkpoint is None else 'chosen'}, update {update} of {info.train.updates}"
+    origin = Origin(info, update, weights, _evaluation_of(folder, weights))
     return Policy(load_model(chosen), memory, context, sampled, origin)
 
 

@@ -204,7 +204,7 @@ def test_the_policy_of_a_run_knows_what_it_is_evaluated_on(tmp_path: Path) -> No
     other = evaluate(policy, targets=[7.0], episodes=1)
     assert [row.target_return for row in other.targets] == [7.0]
     assert policy.origin is not None
-    assert policy.origin.evaluation == run.evaluation
+    assert (policy.origin.evaluation, policy.origin.update) == (run.evaluation, 12)
     elsewhere = replace(policy.origin.run, task=replace(policy.origin.run.task, env_id="Other-v0"))
     moved = Policy(policy.model, origin=replace(policy.origin, run=elsewhere))
     # the reference belongs to the task's environment
