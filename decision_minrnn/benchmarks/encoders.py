@@ -1,18 +1,15 @@
-"""Every registered encoder beside the others: does it step as it trains, how large is it, how fast.
-
-All models have Hopper's sizes and one width, depth and batch; they take their turns in one process, round after round.
-"""
+"""Every registered encoder beside the others: does it step as it trains, how large is it, how fast."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-from decision_minrnn.benchmarks.speed import model_config, random_batch, step_task, update_task
+from decision_minrnn.benchmarks.contestant import CarriedContestant
+from decision_minrnn.benchmarks.sizes import Sizes, model_config, random_batch
+from decision_minrnn.benchmarks.speed import measure_steps, measure_updates
 from decision_minrnn.config import Tokens
 from decision_minrnn.encoders import encoder_names
 from decision_minrnn.errors import UnknownNameError
@@ -37,50 +34,39 @@ class EncoderMeasurement:
     """Median of a step of a rollout, for each number of environments."""
 
 
-def measure_encoders(
-    names: Sequence[str] = (), tokens: Tokens = "merged", batch: int = 20, context: int = 64, rounds: int = 10
-) -> list[EncoderMeasurement]:
+def check_encoders(names: Sequence[str]) -> None:
+    """Raise `UnknownNameError` for a name that is no encoder."""
+    for name in names:
+        if name not in encoder_names():
+            raise UnknownNameError("encoder", name, encoder_names())
+
+
+def measure_encoders(names: Sequence[str], tokens: Tokens, sizes: Sizes, rounds: int = 10) -> list[EncoderMeasurement]:
     """Measure encoders.
 
     Args:
-        names: which; by default all that are registered.
+        names: which; none for all that are registered.
         tokens: of the models.
-        batch: rows of an update.
-        context: steps of a row.
+        sizes: of models and batches.
         rounds: how often each is timed.
 
     Raises:
         UnknownNameError: a name that is no encoder.
     """
-    for name in names:
-        if name not in encoder_names():
-            raise UnknownNameError("encoder", name, encoder_names())
-    models = {name: DecisionModel(model_config(name, tokens, context)) for name in names or encoder_names()}
-    inputs = random_batch(batch, context)
+    check_encoders(names)
+    models = {name: DecisionModel(model_config(name, tokens, sizes)) for name in names or encoder_names()}
     errors = {name: step_error(model) for name, model in models.items()}
-    tasks = {}
-    for name, model in models.items():
-        tasks[name, 0] = update_task(model, inputs)
-        for count in ENVIRONMENTS:
-            tasks[name, count] = step_task(model, count)
-    times: dict[tuple[str, int], list[float]] = {key: [] for key in tasks}
-    for _ in range(rounds + 1):
-        for key, task in tasks.items():
-            if key[1]:
-                task()
-            began = time.perf_counter()
-            task()
-            times[key].append(1000 * (time.perf_counter() - began))
-    # the first round warms up
-    medians = {key: float(np.median(values[1:])) for key, values in times.items()}
+    contestants = {name: CarriedContestant(model) for name, model in models.items()}
+    times = measure_updates(contestants, sizes, ["float32"], rounds) + measure_steps(contestants, ENVIRONMENTS, rounds)
+    medians = {(row.contestant, row.what): row.median_ms for row in times}
     return [
         EncoderMeasurement(
             encoder=name,
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            parameters=contestants[name].parameters,
             state=sum(part.numel() for part in model.initial_state(1)),
             error=errors[name],
-            update_ms=medians[name, 0],
-            step_ms=tuple(medians[name, count] for count in ENVIRONMENTS),
+            update_ms=medians[name, "update/float32"],
+            step_ms=tuple(medians[name, f"step/{count}"] for count in ENVIRONMENTS),
         )
         for name, model in models.items()
     ]

@@ -1,43 +1,105 @@
-"""`decision-minrnn benchmark speed`: updates and rollout steps beside HuggingFace's model."""
+"""`decision-minrnn benchmark speed`: training and acting beside public implementations."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Literal
 
-from rich.console import Console
-from rich.table import Table
+import tyro
 
-from decision_minrnn.files import write_json
+from decision_minrnn.benchmarks.scan import ScanSizes
+from decision_minrnn.benchmarks.score import ScoreConfig
+from decision_minrnn.benchmarks.sizes import Sizes
+from decision_minrnn.cli.benchmark.shared import Format
+from decision_minrnn.config import Precision
+
+Part = Literal["update", "steps", "scan", "memory", "products", "score"]
 
 
-def show_speed(rounds: int = 30, threads: int | None = None, json: str | None = None) -> None:
-    """Time one update and one rollout step beside HuggingFace's DecisionTransformerModel (extra: bench).
+def show_speed(
+    parts: tuple[Part, ...] = ("update", "steps"),
+    contestants: tuple[str, ...] = (),
+    rounds: int = 30,
+    environments: tuple[int, ...] = (1, 10, 100),
+    precision: tuple[Precision, ...] = ("float32",),
+    threads: int | None = None,
+    format: Format = "text",
+    json: str | None = None,
+    *,
+    sizes: tyro.conf.OmitArgPrefixes[Sizes],
+    scan: tyro.conf.OmitArgPrefixes[ScanSizes],
+    score: tyro.conf.OmitArgPrefixes[ScoreConfig],
+) -> None:
+    """Measure training and acting beside public implementations, all in turn (extra: bench for those).
+
+    A contestant whose package is not installed is left out, and named. docs/benchmarks.md says what each is and what
+    is not comparable.
 
     Args:
-        rounds: How often each contestant is timed, in turn with the others.
+        parts: `update`: one update of a training. `steps`: one step of a rollout. `scan`: the recurrence alone.
+            `memory`: the peak of an update. `products`: how much of an update is matrix products. `score`: how long a
+            training takes to reach a score.
+        contestants: Which, such as mingru/merged or huggingface; by default all but mamba-transformers/interleaved,
+            whose update takes a hundred times as long without its kernels. Of `score`: mingru/merged, huggingface and
+            transformer/interleaved.
+        rounds: How often each is timed, in turn with the others.
+        environments: Numbers of environments of a rollout's step.
+        precision: Precisions of an update.
         threads: CPU threads for tensor operations; by default PyTorch's own choice.
+        format: How tables are printed.
         json: File to write the result to as well; - prints it, and nothing else, to the standard output.
+        sizes: Of models and batches.
+        scan: Of the part `scan`.
+        score: Of the part `score`.
     """
     import torch
 
-    from decision_minrnn.benchmarks.speed import BASELINE, measure_speed
-    from decision_minrnn.versions import versions
+    from decision_minrnn.benchmarks import contestants as known
+    from decision_minrnn.benchmarks.memory import measure_memory
+    from decision_minrnn.benchmarks.products import measure_products
+    from decision_minrnn.benchmarks.scan import BASELINE as SLOWEST_SCAN
+    from decision_minrnn.benchmarks.scan import measure_scans
+    from decision_minrnn.benchmarks.score import measure_scores, scored_names
+    from decision_minrnn.benchmarks.speed import check_counts, measure_steps, measure_updates
+    from decision_minrnn.cli.benchmark.shared import Report
+    from decision_minrnn.cli.benchmark.speed_tables import memory_table, product_table, score_table, time_table
+    from decision_minrnn.devices import seeded
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    measurements = measure_speed(rounds)
-    if json is not None:
-        rows = [asdict(measurement) for measurement in measurements]
-        write_json(json, {"threads": torch.get_num_threads(), "versions": versions(), "measurements": rows})
-    if json == "-":
-        return
-    print(f"median ms, in brackets how many times faster than {BASELINE}; {torch.get_num_threads()} threads")
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    whats = list(dict.fromkeys(measurement.what for measurement in measurements))
-    for column in ("contestant", "parameters", *whats):
-        table.add_column(column, justify="left" if column == "contestant" else "right", overflow="fold")
-    for name in dict.fromkeys(measurement.contestant for measurement in measurements):
-        own = {measurement.what: measurement for measurement in measurements if measurement.contestant == name}
-        cells = (f"{own[what].median_ms:.3g} ({own[what].ratio:.1f})" for what in whats)
-        table.add_row(name, f"{own['update'].parameters:,}", *cells)
-    Console().print(table)
+    check_counts(rounds, environments)
+    scored = scored_names(contestants) if "score" in parts else ()
+    with seeded(0, torch.device("cpu"), threads):
+        report = Report(json, format, ("transformers", "minGRU-pytorch", "d3rlpy"))
+        built, left_out = known.build(contestants or known.DEFAULT, sizes)
+        for name, reason in left_out.items():
+            report.say(f"left out: {name}; {reason}")
+        shape = f"{sizes.batch_size} rows of {sizes.context} steps, width {sizes.width}, {sizes.layers} layers"
+        figures = "median ms [quartiles], in brackets how many times faster than"
+        if "update" in parts:
+            times = measure_updates(built, sizes, precision, rounds)
+            title = f"one update of {shape}: {figures} {known.BASELINE}"
+            report.add("measurements", times, title, time_table(report, times, built))
+        if "steps" in parts:
+            times = measure_steps(built, environments, rounds)
+            title = f"one step of a rollout, by environments: {figures} {known.BASELINE}"
+            report.add("measurements", times, title, time_table(report, times, built))
+        if "scan" in parts:
+            times = measure_scans(scan, rounds)
+            title = f"the recurrence alone, forward and backward, {scan.sequences} rows: {figures} {SLOWEST_SCAN}"
+            report.add("measurements", times, title, time_table(report, times))
+        if "memory" in parts:
+            uses = measure_memory(list(built), sizes, threads)
+            report.add("memory", uses, f"peak memory that one update of {shape} adds", memory_table(report, uses))
+        if "products" in parts:
+            shares = measure_products(built, sizes)
+            title = f"time of an update of {shape} inside matrix products"
+            report.add("products", shares, title, product_table(report, shares))
+        if "score" in parts:
+            trainings, missing = measure_scores(scored, score, threads, report.say)
+            left_out |= missing
+            title = (
+                f"training until the score at target {score.target:g} is {score.level:g} in two evaluations in a row; "
+                f"medians over {len(score.seeds)} seeds"
+            )
+            report.add("score", trainings, title, score_table(report, trainings))
+        parameters = {name: contestant.parameters for name, contestant in built.items()}
+        report.finish(sizes=asdict(sizes), parameters=parameters, left_out=left_out)
