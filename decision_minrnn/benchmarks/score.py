@@ -171,8 +171,11 @@ def _train(
                 )
                 score = result.targets[0].normalized_mean
                 assert score is not None
-                evaluations.append(Scored(learner.update, seconds, float(np.mean(losses)), score))
-                tell(f"{name} seed {seed}, update {learner.update}: {seconds:.0f} s, score {score:.1f}")
+                loss = float(np.mean(losses))
+                evaluations.append(Scored(learner.update, seconds, loss, score))
+                tell(
+                    f"{name} seed {seed}, update {learner.update}: {seconds:.0f} s, loss {loss:.4f}, score {score:.1f}"
+                )
                 losses = []
     return Training(name, seed, first_above(evaluations, config.level), tuple(evaluations))
 

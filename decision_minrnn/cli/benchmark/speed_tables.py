@@ -32,7 +32,7 @@ def time_table(
 
 
 def _time(measurement: Measurement) -> str:
-    faster = "" if measurement.ratio is None else f" ({measurement.ratio:.2g})"
+    faster = "" if measurement.ratio is None else f" ({measurement.ratio:.3g})"
     return f"{measurement.median_ms:.3g} [{measurement.low_ms:.3g}, {measurement.high_ms:.3g}]{faster}"
 
 
