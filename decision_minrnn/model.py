@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from decision_minrnn.config import ModelConfig
 from decision_minrnn.encoders import build_encoder, reset_rows
+from decision_minrnn.encoders.base import check_state
 from decision_minrnn.encoders.direct import Map, linear
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.types import ObservationStatistics, State
@@ -118,7 +119,11 @@ class DecisionModel(nn.Module):
         state: State | None = None,
         reset: Bool[Tensor, " batch"] | None = None,
     ) -> tuple[Float[Tensor, "batch action"], State]:
-        """Predict the action of one step: `forward` for T = 1, at a cost that does not depend on the steps before."""
+        """Predict the action of one step: `forward` for T = 1, at a cost that does not depend on the steps before.
+
+        Raises `ValueError` for a state with NaN, where no gradients are recorded.
+        """
+        check_state(state)
         return self.stepper()(returns_to_go, observations, previous_actions, state, reset)
 
     def stepper(self, rows: int | None = None) -> Callable[..., tuple[Tensor, State]]:

@@ -184,7 +184,10 @@ class Policy(Shareable):
         return self._time - self._starts
 
     def _targets(self, target_return: ArrayLike, batch_size: int) -> Float[ndarray, " batch"]:
-        return np.array(np.broadcast_to(np.asarray(target_return, np.float32), batch_size))
+        targets = np.array(np.broadcast_to(np.asarray(target_return, np.float32), batch_size))
+        if np.isnan(targets).any():
+            raise ValueError("a target return is a number in the environment's units, got NaN.")
+        return targets
 
     def _tensor(self, array: ArrayLike) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self._device)

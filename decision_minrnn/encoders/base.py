@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from difflib import get_close_matches
 from math import isfinite
 from typing import Any, ClassVar, TypeVar
 
@@ -78,6 +79,23 @@ def reset_rows(state: State, initial: State, rows: Bool[Tensor, " batch"]) -> St
     )
 
 
+def check_state(state: State | None) -> None:
+    """Raise `ValueError` for a state that came from outside with NaN in it: everything after would be NaN as well.
+
+    Not looked at where gradients are recorded, since a training that meets NaN says so by its loss, nor where torch
+    compiles or exports.
+    """
+    if state is None or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return
+    for index, part in enumerate(state):
+        rows = part.isnan().flatten(1).any(dim=1)
+        if rows.any():
+            raise ValueError(
+                f"the state that was passed in has NaN in tensor {index} of {len(state)}, in the rows "
+                f"{rows.nonzero().flatten().tolist()}. Start those rows anew: with state=None, or a reset mark."
+            )
+
+
 _LAYERS: dict[str, type[Encoder]] = {}
 LayerType = TypeVar("LayerType", bound=type[Encoder])
 
@@ -119,7 +137,10 @@ def checked_options(options: dict[str, Any], known: dict[str, Any], encoder: str
     """Raise `ConfigError` for an option that is not known or not of its default's type."""
     for name, value in options.items():
         if name not in known:
-            raise ConfigError(f"encoder {encoder} has no option '{name}'. Its options: {', '.join(sorted(known))}.")
+            near = get_close_matches(name, known, n=1)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            options_of_it = ", ".join(sorted(known))
+            raise ConfigError(f"encoder {encoder} has no option '{name}'.{meant} Its options: {options_of_it}.")
         kinds = (int, float) if isinstance(known[name], float) else (type(known[name]),)
         if type(value) not in kinds or (isinstance(value, float) and not isfinite(value)):
             raise ConfigError(f"encoder option {name} expects a value of type {kinds[-1].__name__}, got {value!r}.")

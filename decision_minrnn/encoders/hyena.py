@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from decision_minrnn.encoders.base import register_layer
+from decision_minrnn.encoders.forgetting import Forgetting
 from decision_minrnn.encoders.segments import Segmented
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.types import State
@@ -32,8 +33,12 @@ class HyenaFilter(Segmented):
         """`hidden` is the width of the network that writes the filter."""
         super().__init__()
         if context < 2 or hidden < 1:
-            raise ConfigError(f"hyena expects a context of at least 2 tokens and hidden of 1, got {context}, {hidden}.")
+            raise ConfigError(
+                "encoder hyena expects options context of at least 2 tokens and hidden of at least 1, "
+                f"got context={context} hidden={hidden}."
+            )
         self.context = context
+        self.forgetting = Forgetting("hyena", context)
         self.network = nn.Sequential(nn.Linear(2 * FEATURES, hidden), nn.GELU(), nn.Linear(hidden, width, bias=False))
         self.rate = nn.Parameter(torch.linspace(1.0, 8.0, width))
         self.skip = nn.Parameter(torch.ones(width))
@@ -50,6 +55,9 @@ class HyenaFilter(Segmented):
         self, x: Float[Tensor, "batch time width"], state: State
     ) -> tuple[Float[Tensor, "batch time width"], State]:
         """One depth-wise convolution over the cache and the new inputs."""
+        self.forgetting.sequence(x.shape[1])
+        if x.shape[1] == 1:
+            self.forgetting.leaves(state[0][:, 0])
         inputs = torch.cat([state[0].to(x.dtype), x], dim=1)
         weight = self.filter().flip(0).t()[:, None].to(x.dtype)
         y = nn.functional.conv1d(inputs.transpose(1, 2), weight, groups=len(self.skip)).transpose(1, 2)

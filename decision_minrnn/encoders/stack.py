@@ -17,7 +17,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from decision_minrnn.encoders.base import Encoder, Step, checked_options, encoder_layer, keyword_options
+from decision_minrnn.encoders.base import (
+    Encoder,
+    Step,
+    check_state,
+    checked_options,
+    encoder_layer,
+    keyword_options,
+)
 from decision_minrnn.encoders.convolution import CausalConvolution
 from decision_minrnn.encoders.direct import Map, added, layer_norm, linear
 from decision_minrnn.encoders.dropout import Dropout
@@ -144,7 +151,8 @@ class Stack(Encoder):
         state: State | None = None,
         reset: Bool[Tensor, "batch time"] | None = None,
     ) -> tuple[Float[Tensor, "batch time width"], State]:
-        """All blocks over a sequence."""
+        """All blocks over a sequence. Raises `ValueError` for a state with NaN, where no gradients are recorded."""
+        check_state(state)
         last: State = ()
         for block, part in zip(self._blocks(), self._parts(state), strict=True):
             x, new = block(x, part, reset)
@@ -152,7 +160,8 @@ class Stack(Encoder):
         return self.norm(x), last
 
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
-        """All blocks for one step."""
+        """All blocks for one step. Raises `ValueError` for a state with NaN, where no gradients are recorded."""
+        check_state(state)
         return self.stepper()(x, state)
 
     def stepper(self, rows: int | None = None) -> Step:

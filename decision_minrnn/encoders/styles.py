@@ -22,7 +22,7 @@ from decision_minrnn.encoders.convolution import CausalConvolution
 from decision_minrnn.encoders.direct import linear
 from decision_minrnn.encoders.s4d import S4D
 from decision_minrnn.encoders.s6 import S6
-from decision_minrnn.errors import UnknownNameError
+from decision_minrnn.errors import ConfigError, UnknownNameError
 from decision_minrnn.types import State
 
 MakeLayer = Callable[[int], Encoder]
@@ -33,6 +33,8 @@ class Gated(Encoder):
 
     def __init__(self, width: int, layer: Encoder, projections: int, size: int, kernel: int) -> None:
         super().__init__()
+        if kernel < 1:
+            raise ConfigError(f"encoder option kernel expects a whole number of at least 1, got {kernel}.")
         self.size = size
         self.project_in = nn.Linear(width, projections * size)
         self.shift = CausalConvolution(size, kernel)
@@ -89,6 +91,8 @@ class MambaStyle(Gated):
     """Mamba's gates, `expand` times as wide as the block."""
 
     def __init__(self, width: int, make_layer: MakeLayer, *, expand: int = 2, kernel: int = 4) -> None:
+        if expand < 1:
+            raise ConfigError(f"encoder option expand expects a whole number of at least 1, got {expand}.")
         size = expand * width
         super().__init__(width, make_layer(size), 2, size, kernel)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from decision_minrnn.encoders.base import Encoder, register_layer
+from decision_minrnn.encoders.forgetting import Forgetting
 from decision_minrnn.encoders.heads import head_size
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.types import State
@@ -26,7 +27,7 @@ class Attention(Encoder):
     """Its state is the keys and values of the tokens before, oldest first, and which of them there are."""
 
     def __init__(self, width: int, *, heads: int = 4, context: int = 64, positions: str = "rotary") -> None:
-        """`context` is in tokens, of which interleaved ones are three a step."""
+        """`context` is in tokens, of which interleaved ones are three a step; a warning says once when it is passed."""
         super().__init__()
         self.heads, self.size, self.context = heads, head_size(width, heads), context
         if context < 1:
@@ -34,7 +35,11 @@ class Attention(Encoder):
         if positions not in POSITIONS:
             raise ConfigError(f"encoder option positions expects {' or '.join(POSITIONS)}, got {positions!r}.")
         if positions == "rotary" and self.size % 2:
-            raise ConfigError(f"rotary positions expect heads of even size, got {width} / {heads} = {self.size}.")
+            raise ConfigError(
+                f"rotary positions expect heads of even size, got {width} / {heads} = {self.size}; "
+                "take fewer heads, or positions=learned."
+            )
+        self.forgetting = Forgetting("transformer", context)
         self.project_in = nn.Linear(width, 3 * width)
         self.project_out = nn.Linear(width, width)
         self.bias = nn.Parameter(torch.zeros(heads, context)) if positions == "learned" else None
@@ -54,6 +59,7 @@ class Attention(Encoder):
         """Attention of T tokens to those of the state and to each other."""
         keys, values, there = self.initial_state(len(x)) if state is None else state
         before, time = keys.shape[1], x.shape[1]
+        self.forgetting.sequence(time)
         query, key, value = self.project_in(x).chunk(3, dim=-1)
         keys, values = torch.cat([keys.to(key.dtype), key], dim=1), torch.cat([values.to(value.dtype), value], dim=1)
         there = torch.cat([there, there.new_ones(x.shape[:2])], dim=1)
@@ -70,6 +76,7 @@ class Attention(Encoder):
 
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
         """One token's attention to those of the state."""
+        self.forgetting.leaves(state[2][:, :1])
         y, state = self.forward(x[:, None], state)
         return y[:, 0], state
 
