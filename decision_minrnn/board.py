@@ -6,9 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from decision_minrnn.errors import MissingExtraError
+from decision_minrnn.evaluation import Evaluation
 from decision_minrnn.figures.canvas import render
 from decision_minrnn.figures.evaluation import draw_calibration, draw_returns
-from decision_minrnn.evaluation import Evaluation
 from decision_minrnn.tracking import write_images
 
 

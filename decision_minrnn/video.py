@@ -23,10 +23,10 @@ from numpy import ndarray
 
 from decision_minrnn.cards import EnvCard
 from decision_minrnn.envs import Environments, Transition
+from decision_minrnn.episodes import EpisodeResult, rollout
 from decision_minrnn.errors import ConfigError, MissingExtraError
 from decision_minrnn.files import write_bytes_atomically
 from decision_minrnn.policy import Policy
-from decision_minrnn.episodes import EpisodeResult, rollout
 
 FRAMES_PER_SECOND = 30
 """About so many of the environment's frames are kept, so that a second of the video is one of the simulation."""

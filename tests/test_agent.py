@@ -10,9 +10,9 @@ from tiny import LEDGER, hopper_model, random_model, train_config, trajectories
 
 from decision_minrnn.agent import Agent, RewardObservation
 from decision_minrnn.envs import Environments
+from decision_minrnn.episodes import rollout
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.policy import Policy
-from decision_minrnn.episodes import rollout
 from decision_minrnn.training import train
 
 SEEDS = (5, 6, 7)

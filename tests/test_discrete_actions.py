@@ -18,11 +18,11 @@ from decision_minrnn.data import Trajectories, load_dataset, save_dataset
 from decision_minrnn.data.sampling import Sampler
 from decision_minrnn.doctor import examine
 from decision_minrnn.envs import Environments
+from decision_minrnn.episodes import rollout
 from decision_minrnn.errors import ConfigError, DataError
 from decision_minrnn.learner import PolicyLearner, build_model
 from decision_minrnn.losses import choice_loss
 from decision_minrnn.policy import Policy
-from decision_minrnn.episodes import rollout
 from decision_minrnn.rollout import evaluate
 from decision_minrnn.runs import load_policy
 from decision_minrnn.training import resume, train

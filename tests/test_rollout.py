@@ -23,9 +23,9 @@ from tiny import (
 
 from decision_minrnn.cards import Reference
 from decision_minrnn.envs import Environments
+from decision_minrnn.episodes import EpisodeResult, rollout
 from decision_minrnn.errors import ConfigError, UnknownNameError
 from decision_minrnn.policy import Policy
-from decision_minrnn.episodes import EpisodeResult, rollout
 from decision_minrnn.rollout import evaluate
 from decision_minrnn.training import train
 

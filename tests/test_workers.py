@@ -18,8 +18,8 @@ from tiny import LEDGER, hopper_model, random_model
 from decision_minrnn.envs import Environments
 from decision_minrnn.episodes import rollout
 from decision_minrnn.errors import ConfigError, EvaluationError
-from decision_minrnn.policy import Policy
 from decision_minrnn.evaluation import Evaluation, Failure
+from decision_minrnn.policy import Policy
 from decision_minrnn.rollout import evaluate
 from decision_minrnn.workers import WorkerEnvironments
 

@@ -10,9 +10,9 @@ import torch
 
 from decision_minrnn.config import ModelConfig
 from decision_minrnn.envs import Environments
+from decision_minrnn.episodes import rollout
 from decision_minrnn.model import DecisionModel
 from decision_minrnn.policy import Policy
-from decision_minrnn.episodes import rollout
 from decision_minrnn.selftest.base import Finding, register_check
 from decision_minrnn.selftest.ledger import CARD, LEDGER, constant_return, length
 

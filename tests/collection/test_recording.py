@@ -19,8 +19,8 @@ from decision_minrnn.collection.recording import (
     uniform,
 )
 from decision_minrnn.envs import Environments
-from decision_minrnn.policy import Policy
 from decision_minrnn.episodes import rollout
+from decision_minrnn.policy import Policy
 
 
 def constant(action: float) -> Behaviour:

@@ -19,12 +19,12 @@ from decision_minrnn.checkpoint import TrainingState, save_checkpoint
 from decision_minrnn.cli import main
 from decision_minrnn.encoders import encoder_names
 from decision_minrnn.envs import Environments
+from decision_minrnn.episodes import rollout
 from decision_minrnn.errors import ConfigError, ExportError, MissingExtraError
 from decision_minrnn.export import export_policy, load_exported
 from decision_minrnn.export.comparison import largest_difference
 from decision_minrnn.export.step import ControlStep
 from decision_minrnn.policy import Policy
-from decision_minrnn.episodes import rollout
 from decision_minrnn.runs import create_run, load_policy, new_info
 
 pytest.importorskip("onnxscript")

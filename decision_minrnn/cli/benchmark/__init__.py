@@ -12,10 +12,10 @@ def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
     from decision_minrnn.cli.benchmark.context import show_contexts
     from decision_minrnn.cli.benchmark.encoders import show_encoders
-    from decision_minrnn.cli.benchmark.gpu import show_gpu
-    from decision_minrnn.cli.benchmark.returns import show_returns
     from decision_minrnn.cli.benchmark.evaluation import show_evaluation
+    from decision_minrnn.cli.benchmark.gpu import show_gpu
     from decision_minrnn.cli.benchmark.latency import show_latency
+    from decision_minrnn.cli.benchmark.returns import show_returns
     from decision_minrnn.cli.benchmark.speed import show_speed
 
     commands: dict[str, Any] = {

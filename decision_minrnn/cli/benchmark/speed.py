@@ -66,10 +66,13 @@ def show_speed(
     from decision_minrnn.devices import seeded
 
     check_counts(rounds, environments)
+    known.check_names(contestants)
+    # scans and trainings have contestants of their own
+    taking_part = () if set(parts) <= {"scan", "score"} else contestants or known.DEFAULT
     scored = scored_names(contestants) if "score" in parts else ()
     with seeded(0, torch.device("cpu"), threads):
         report = Report(json, format, ("transformers", "minGRU-pytorch", "d3rlpy"))
-        built, left_out = known.build(contestants or known.DEFAULT, sizes)
+        built, left_out = known.build(taking_part, sizes)
         for name, reason in left_out.items():
             report.say(f"left out: {name}; {reason}")
         shape = f"{sizes.batch_size} rows of {sizes.context} steps, width {sizes.width}, {sizes.layers} layers"
