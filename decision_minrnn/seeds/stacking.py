@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from decision_minrnn.config import TrainConfig
 from decision_minrnn.encoders.minimal import MinimalRNN
+from decision_minrnn.encoders.stack import FeedForward
 from decision_minrnn.model import DecisionModel
 
 
@@ -49,6 +50,21 @@ class StackedLayerNorm(nn.Module):
         return torch.addcmul(self.bias[:, None], rows, self.weight[:, None]).view(x.shape)
 
 
+class StackedFeedForward(nn.Module):
+    """The feed-forward branches of several models; `stack` gives it their norms and maps."""
+
+    norm: nn.Module
+    up: nn.Module
+    down: nn.Module
+
+    def forward(
+        self, x: Float[Tensor, "rows time width"], kept: Float[Tensor, "rows time width"] | None = None
+    ) -> Float[Tensor, "rows time width"]:
+        """As `FeedForward`."""
+        branch = self.down(torch.relu_(self.up(self.norm(x)))).to(x.dtype)
+        return x + branch if kept is None else torch.addcmul(x, branch, kept)
+
+
 def can_be_stacked(config: TrainConfig) -> bool:
     """Whether `stack` knows all layers of a model: minGRU's and minLSTM's, without convolutions."""
     options = config.encoder_options
@@ -66,6 +82,8 @@ def stack(models: Sequence[DecisionModel]) -> DecisionModel:
             setattr(result.get_submodule(parent), child, StackedLinear(members))  # type: ignore[arg-type]
         elif isinstance(module, nn.LayerNorm):
             setattr(result.get_submodule(parent), child, StackedLayerNorm(members))  # type: ignore[arg-type]
+        elif isinstance(module, FeedForward):
+            setattr(result.get_submodule(parent), child, StackedFeedForward())
         elif isinstance(module, MinimalRNN):
             result.get_submodule(name).initial = _stack([member.initial for member in members])
     for name, parameter in result.named_parameters():
