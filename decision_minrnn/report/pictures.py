@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from decision_minrnn.cards import is_card_path
@@ -51,8 +52,7 @@ def picture_results(groups: Sequence[Group]) -> Iterator[Picture]:
             "their mean, and a band of one deviation to both sides.",
             draw_panels(panels, "", height=1.7),
         )
-    by_mode = {group.name: _returns_by_memory(group) for group in groups}
-    carried = {name: found["carried"] for name, found in by_mode.items() if "carried" in found}
+    carried = {group.name: found["carried"] for group in groups if "carried" in (found := _returns_by_memory(group))}
     if carried:
         task = groups[0].runs[0].info.task
         yield Picture(
@@ -68,12 +68,16 @@ def picture_results(groups: Sequence[Group]) -> Iterator[Picture]:
             "Every episode of every seed, for each target (dotted); heights are shares of the episodes.",
             draw_returns(carried),
         )
+    # of runs with several modes alone: one seed in one mode is no match for three in another
+    compared = [replace(group, runs=[run for run in group.runs if len(run.evaluations) > 1]) for group in groups]
+    by_mode = {group.name: _returns_by_memory(group) for group in compared}
     if shared_targets(by_mode):
         yield Picture(
             "memory-modes",
             "Memory modes",
             "Mean return with the state carried over the episode, with the last steps fed anew at each step (window), "
-            "and the state dropped every so many steps (reset). Bars: 95 % interval of the mean of all episodes.",
+            "and the state dropped every so many steps (reset). Bars: 95 % interval of the mean of all episodes. "
+            "Of the runs that were evaluated with several modes.",
             draw_memories(by_mode),
         )
 
