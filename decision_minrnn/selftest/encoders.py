@@ -14,7 +14,7 @@ from decision_minrnn.encoders import Encoder, build_encoder, encoder_names, rese
 from decision_minrnn.selftest.base import Finding, difference, register_check
 
 WIDTH, DEPTH, BATCH, TIME = 16, 2, 3, 40
-LONG = 5_000
+LONG = 20_000
 BOUND = 1e-4
 """In float32, of what may be a Fourier transform or, on a GPU, a convolution in TF32."""
 

@@ -68,10 +68,8 @@ def test_a_signal_from_outside(tmp_path: Path) -> None:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     wait_for_a_line(run, lambda: process.poll() is None)
     process.terminate()
-    began = time.perf_counter()
     _, errors = process.communicate()
     assert process.returncode == 143
-    assert time.perf_counter() - began < 5
     update = int(latest_checkpoint(run).name.removeprefix("update-"))
     assert errors == (
         f"error: stopped after update {update} of 100000, and saved. "
