@@ -8,9 +8,12 @@ out, at the cost of some steps: one environment then costs two rows or so, and n
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import torch
 from torch import Tensor
 
+from decision_minrnn.model import DecisionModel
 from decision_minrnn.policy import Policy
 
 ROW_BLOCK = 16
@@ -18,9 +21,20 @@ TRIALS = 64
 """Steps that are compared. Where rounding differs, it does so in every hundredth number or more often."""
 
 
-@torch.inference_mode()
+_FOUND: WeakKeyDictionary[DecisionModel, dict[tuple[str, int | None, int, int], int]] = WeakKeyDictionary()
+"""What was found out of a policy's model, by memory, context, threads and count."""
+
+
 def rows_for(policy: Policy, count: int) -> int:
     """Two rows or a multiple of four, at least `count`, rounded like those of a multiple of `ROW_BLOCK`."""
+    found, key = _FOUND.setdefault(policy.model, {}), (policy.memory, policy.context, torch.get_num_threads(), count)
+    if key not in found:
+        found[key] = _search(policy, count)
+    return found[key]
+
+
+@torch.inference_mode()
+def _search(policy: Policy, count: int) -> int:
     block = -(-count // ROW_BLOCK) * ROW_BLOCK
     expected = _predictions(policy, block, block)
     for rows in (2, *range(4, block, 4)):

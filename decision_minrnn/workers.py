@@ -57,7 +57,7 @@ class Worker:
     def reply(self, timeout: float | None) -> Any:
         """The answer to the oldest message; raises `TimeoutError` where one order takes longer than so many seconds."""
         begun = self.work[1]
-        while not self.connection.poll(timeout):
+        while timeout is not None and not self.connection.poll(timeout):
             if self.work[1] == begun:
                 raise TimeoutError
             begun = self.work[1]

@@ -55,9 +55,9 @@ def evaluate(
         seed: Seed of the first episode; each episode has its own.
         env: Environment to evaluate in, in place of the run's: a card's name, a gymnasium id or the path of a card.
         environments: Episodes that run at once. Changes the speed, not the result.
-        workers: Processes that step the environments while the policy acts; 0 steps them in this one. As many as the
-            machine has cores pay once simulating takes more than some ten seconds; each needs a few to start. Changes
-            the speed, not the result.
+        workers: Processes that step the environments while the policy acts; 0, the default, steps them in this one.
+            They pay where the simulator is slow and cores are free, since each takes seconds to start and every step
+            a message; `benchmark evaluation` tells. Changes the speed, not the result.
         step_timeout: Seconds after which a step of an environment is given up as failed; needs --workers.
         checkpoint: Update of the checkpoint; by default the last.
         json: File to write the result to as well; - prints it, and nothing else, to the standard output.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import tyro
@@ -13,19 +13,20 @@ from decision_minrnn.files import write_json
 
 def show_evaluation(
     run: Annotated[str | None, tyro.conf.Positional] = None,
-    env: str = "Hopper-v5",
+    env: str = "Swimmer-v5",
     target: float = 1000.0,
     workers: int = 0,
     environments: int = 20,
-    episodes: int = 100,
-    rounds: int = 5,
+    episodes: int = 20,
+    rounds: int = 3,
     threads: int = 1,
     json: str | None = None,
 ) -> None:
     """Measure environment steps a second of an evaluation, and of the simulator alone in as many processes.
 
     Args:
-        run: A run folder, whose last weights are used; by default random ones of the default model, in Hopper's sizes.
+        run: A run folder, whose last weights are used; by default random ones of the default model, in Swimmer's
+            sizes: its episodes have 1,000 steps whatever is done in them.
         env: gymnasium id; it must fit the weights.
         target: Target return.
         workers: Processes that step the environments; 0 steps them in this one.
@@ -46,7 +47,12 @@ def show_evaluation(
 
     check_output("--json", json)
     torch.set_num_threads(threads)
-    policy = Policy(DecisionModel(model_config("mingru", "merged"))) if run is None else load_policy(run)
+    if run is None:
+        sizes = replace(model_config("mingru", "merged"), observation_size=8, action_size=2)
+        config = replace(sizes, action_low=(-1.0,) * 2, action_high=(1.0,) * 2)
+        policy = Policy(DecisionModel(config))
+    else:
+        policy = load_policy(run)
     measured = measure_throughput(policy, env, target, workers, environments, episodes, rounds)
     if json is not None:
         settings = {"env_id": env, "workers": workers, "environments": environments, "threads": threads}
