@@ -230,7 +230,7 @@ class Environments:
         Raises `ConfigError` for an environment that cannot be drawn, or not on this machine.
         """
         try:
-            frame: Any = self._copies[index].render()
+            frame: Any = self[index].render()
         except Exception as error:  # drawing is done by libraries of the environment's choice, which raise their own
             raise ConfigError(
                 f"cannot draw {self.env_id}: {error}. MuJoCo draws without a display by EGL or OSMesa (Debian's "

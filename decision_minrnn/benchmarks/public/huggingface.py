@@ -57,7 +57,7 @@ class HuggingFaceModel(DecisionModel):
         )
         return self._action(result.action_preds), None
 
-    def stepper(self) -> Callable[..., Any]:
+    def stepper(self, rows: int | None = None) -> Callable[..., Any]:
         """None: raises `NotImplementedError` when called."""
 
         def step(*arguments: Any) -> Any:

@@ -39,7 +39,7 @@ def show_evaluation(
     import torch
 
     from decision_minrnn.benchmarks.evaluation import measure_throughput
-    from decision_minrnn.benchmarks.speed import model_config
+    from decision_minrnn.benchmarks.sizes import Sizes, model_config
     from decision_minrnn.model import DecisionModel
     from decision_minrnn.policy import Policy
     from decision_minrnn.runs import load_policy
@@ -48,7 +48,7 @@ def show_evaluation(
     check_output("--json", json)
     torch.set_num_threads(threads)
     if run is None:
-        sizes = replace(model_config("mingru", "merged"), observation_size=8, action_size=2)
+        sizes = replace(model_config("mingru", "merged", Sizes()), observation_size=8, action_size=2)
         config = replace(sizes, action_low=(-1.0,) * 2, action_high=(1.0,) * 2)
         policy = Policy(DecisionModel(config))
     else:

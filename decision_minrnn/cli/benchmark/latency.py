@@ -32,14 +32,14 @@ def show_latency(
     import torch
 
     from decision_minrnn.benchmarks.latency import measure_latency
-    from decision_minrnn.benchmarks.speed import model_config
+    from decision_minrnn.benchmarks.sizes import Sizes, model_config
     from decision_minrnn.model import DecisionModel
     from decision_minrnn.runs import load_policy
     from decision_minrnn.versions import versions
 
     check_output("--json", json)
     torch.set_num_threads(threads)
-    model = DecisionModel(model_config("mingru", "merged")) if run is None else load_policy(run).model
+    model = DecisionModel(model_config("mingru", "merged", Sizes())) if run is None else load_policy(run).model
     latencies = measure_latency(model, forms, steps)
     if json is not None:
         rows = [asdict(latency) for latency in latencies]
