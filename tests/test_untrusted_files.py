@@ -21,6 +21,7 @@ from tiny import write_hopper_file
 
 from decision_minrnn.data import load_dataset
 from decision_minrnn.data.d4rl import read_d4rl
+from decision_minrnn.data.npz import read_raw_npz
 from decision_minrnn.errors import CheckpointError, DataError, DecisionMinRNNError
 
 
@@ -156,6 +157,14 @@ def test_an_archive_whose_header_claims_a_terabyte_is_refused(tmp_path: Path) ->
         archive.writestr("observations.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(80))
     with pytest.raises(DataError, match="is damaged, or not an archive"):
         load_dataset(tmp_path / "a.npz")
+
+
+def test_end_marks_of_another_shape_are_a_fault_of_the_layout(tmp_path: Path) -> None:
+    arrays = {name: np.zeros((7, 1), np.float32) for name in ("observations", "actions")}
+    np.savez(tmp_path / "a.npz", **arrays, rewards=np.zeros(7), terminals=np.zeros(7, bool), timeouts=np.zeros((7, 0)))
+    fault = read_raw_npz(tmp_path / "a.npz").fault
+    assert fault is not None
+    assert "timeouts should have the shape" in fault.message
 
 
 def test_minari_metadata_that_claim_a_terabyte_are_refused(tmp_path: Path) -> None:
