@@ -197,5 +197,5 @@ def test_a_damaged_experiment(
 def test_experiments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["paper"]) == 0
     assert "selective-copying" in capsys.readouterr().out
-    assert main(["paper", "selective-copyin"]) == 1
+    assert main(["paper", "selective-copyin"]) == 2
     assert "Did you mean selective-copying?" in capsys.readouterr().err
