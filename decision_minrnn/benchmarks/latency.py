@@ -9,6 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -17,6 +20,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from decision_minrnn.errors import ConfigError, UnknownNameError
+from decision_minrnn.export import Format, default_name, export_policy, load_exported
+from decision_minrnn.export.step import ControlStep
 from decision_minrnn.model import DecisionModel
 from decision_minrnn.policy import Policy
 
@@ -66,7 +71,38 @@ def compiled(model: DecisionModel) -> Act:
     return act
 
 
-FORMS: dict[str, Callable[[DecisionModel], Act]] = {"eager": eager, "compiled": compiled}
+def exported(model: DecisionModel, format: Format) -> Act:
+    """The file that `decision-minrnn export` writes, in the library that runs it."""
+    policy = Policy(model)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / default_name(format)
+        export_policy(policy, path, format, check=False)
+        run = load_exported(path, threads=1)
+    inputs = ControlStep(policy).start(1, TARGET)
+    names = [name for name in inputs if name != "reward"]
+    begun = False
+
+    def act(observations: ndarray, rewards: ndarray) -> ndarray:
+        nonlocal begun
+        inputs["observation"] = observations
+        if begun:
+            inputs["reward"] = rewards
+        outputs = run(inputs)
+        inputs.update(
+            zip(names, (outputs[name] for name in ("action", "next_return_to_go", "next_state")), strict=True)
+        )
+        begun = True
+        return outputs["action"]
+
+    return act
+
+
+FORMS: dict[str, Callable[[DecisionModel], Act]] = {
+    "eager": eager,
+    "compiled": compiled,
+    "onnx": partial(exported, format="onnx"),
+    "torch": partial(exported, format="torch"),
+}
 """By name; the others are compared with the first. One that cannot be run here raises what says why."""
 
 

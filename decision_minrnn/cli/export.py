@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +25,6 @@ def export(
     check: bool = True,
     checkpoint: int | None = None,
     overwrite: bool = False,
-    latency: bool = False,
     json: str | None = None,
 ) -> None:
     """Write one control step of a policy as an ONNX model or a torch program (extra: export).
@@ -42,12 +40,9 @@ def export(
         check: Run the file beside the policy before it is written, and refuse one that acts otherwise.
         checkpoint: Update of the checkpoint; by default the last.
         overwrite: Replace the file if it is there.
-        latency: Time a step of the policy and of the file, in turn, on one thread.
         json: File to write what was found to as well; - prints it, and nothing else, to the standard output.
     """
-    import torch
-
-    from decision_minrnn.export import default_name, export_policy, load_exported, measure_latency
+    from decision_minrnn.export import default_name, export_policy
     from decision_minrnn.runs import load_policy
 
     check_output("--out", out)
@@ -56,17 +51,10 @@ def export(
     folder = Path(run) if Path(run).is_dir() else Path()
     path = Path(out or folder / default_name(format))
     difference = export_policy(policy, path, format, check=check, overwrite=overwrite)
-    times = []
-    if latency:
-        torch.set_num_threads(1)
-        times = measure_latency(policy, load_exported(path, threads=1), format)
     if json is not None:
-        found = {"file": str(path), "bytes": path.stat().st_size, "largest_difference": difference}
-        write_json(json, found | {"microseconds": [asdict(row) for row in times]})
+        write_json(json, {"file": str(path), "bytes": path.stat().st_size, "largest_difference": difference})
     if json == "-":
         return
     print(f"{path}: {path.stat().st_size:,} bytes")
     if difference is not None:
         print(f"acts as the policy does: actions differ by at most {difference:.0e} of their reach")
-    for row in times:
-        print(f"{row.form:<12} p50 {row.p50:6.0f} µs   p99 {row.p99:6.0f} µs   one step of one episode, one thread")

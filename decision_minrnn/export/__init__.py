@@ -5,7 +5,6 @@
 What enters and leaves the step is said in `step`; everything that a caller has to know is in the file (`description`).
 """
 
-from decision_minrnn.export.comparison import Latency, measure_latency
 from decision_minrnn.export.files import Format, default_name, export_policy, load_exported
 
-__all__ = ["Format", "Latency", "default_name", "export_policy", "load_exported", "measure_latency"]
+__all__ = ["Format", "default_name", "export_policy", "load_exported"]

@@ -1,11 +1,8 @@
-"""An exported step beside its policy: whether it acts the same, and how long each takes."""
+"""An exported step beside its policy: whether it acts the same."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -51,32 +48,3 @@ def largest_difference(
         }
         acting.restart(starting, target)
     return difference
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Microseconds of one step of one episode, from numpy to numpy."""
-
-    form: str
-    p50: float
-    p99: float
-
-
-def measure_latency(policy: Policy, exported: Exported, form: str, *, steps: int = 2000) -> list[Latency]:
-    """The policy's step and the exported one, in turn, the first tenth of the steps left out."""
-    target = policy.model.config.return_scale
-    acting, inputs = Policy(policy.model), ControlStep(policy).start(1, target)
-    inputs["observation"] = policy.model.observation_mean.cpu().numpy()[None]
-    acting.reset(1, target)
-    calls: dict[str, Callable[[], Any]] = {
-        "eager torch": lambda: acting.act(inputs["observation"], inputs["reward"]),
-        form: lambda: exported(inputs),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(steps):
-        for name, call in calls.items():
-            began = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - began)
-    kept = {name: 1e6 * np.array(times[steps // 10 :]) for name, times in seconds.items()}
-    return [Latency(name, *np.percentile(times, [50, 99]).tolist()) for name, times in kept.items()]

@@ -44,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     task = replace(info.task, env_id="Hopper-v5", targets=(TARGET,), reference=None, reference_name=None)
     create_run(folder, replace(info, task=task))
     save_checkpoint(folder, model, TrainingState(12, {"x": torch.zeros(1)}, {}), 1)
-    assert main(["export", str(folder), "--latency", "--json", str(folder / "export.json")]) == 0
+    assert main(["export", str(folder), "--json", str(folder / "export.json")]) == 0
     return folder
 
 
@@ -60,13 +60,11 @@ def runner() -> ModuleType:
     return module
 
 
-def test_the_command_checks_and_times_what_it_writes(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_checks_what_it_writes(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads((run / "export.json").read_text())
     assert found["file"] == str(run / "policy.onnx")
     assert found["bytes"] == (run / "policy.onnx").stat().st_size
     assert found["largest_difference"] <= 1e-5
-    assert [row["form"] for row in found["microseconds"]] == ["eager torch", "onnx"]
-    assert all(0 < row["p50"] <= row["p99"] for row in found["microseconds"])
     assert main(["export", str(run)]) == 1
     assert "policy.onnx exists already. Choose another file with --out, or replace it" in capsys.readouterr().err
     assert main(["export", str(run), "--out", "nowhere/policy.onnx"]) == 1
