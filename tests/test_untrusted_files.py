@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from mutations import mutate, seal
 from tiny import write_hopper_file
 
 from decision_minrnn.data import load_dataset
@@ -72,7 +73,7 @@ def test_a_planted_payload_is_not_run(tmp_path: Path, name: str, payload: str) -
         whole = path.read_bytes()
         path.write_bytes(content)
         for about in sound.rglob("checkpoint.json"):
-            fuzzing.seal(about)
+            seal(about)
         with suppress(DecisionMinRNNError):
             target.load(sound)
         assert not sprung.exists(), f"{path} was executed"
@@ -194,7 +195,7 @@ def test_a_model_that_is_larger_than_its_weights_is_not_built(tmp_path: Path, cl
     header["__metadata__"]["model"] = json.dumps(json.loads(header["__metadata__"]["model"]) | claim)
     written = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(written)) + written + content[8 + length :])
-    fuzzing.seal(path.with_name("checkpoint.json"))
+    seal(path.with_name("checkpoint.json"))
     with pytest.raises(CheckpointError, match=message):
         target.load(tmp_path)
 
@@ -204,7 +205,7 @@ def test_a_header_that_claims_a_terabyte_is_refused(tmp_path: Path) -> None:
     target.make(tmp_path)
     path = fuzzing.checkpoint(tmp_path) / "model.safetensors"
     path.write_bytes(struct.pack("<Q", 2**40) + path.read_bytes()[8:])
-    fuzzing.seal(path.with_name("checkpoint.json"))
+    seal(path.with_name("checkpoint.json"))
     with pytest.raises(CheckpointError, match="does not hold a model"):
         target.load(tmp_path)
 
@@ -213,5 +214,5 @@ def test_mutations_change_files(tmp_path: Path) -> None:
     target = fuzzing.TARGETS["run"]
     target.make(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    fuzzing.mutate(tmp_path, random.Random(0))
+    mutate(tmp_path, random.Random(0))
     assert {path: path.read_bytes() for path in before} != before
