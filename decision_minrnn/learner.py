@@ -294,7 +294,9 @@ class PolicyLearner(Learner[Batch]):
             count = len(self.model.initial_state(1))
             rows = self.ranks.share(self.config.batch_size)
             carried = [tensors[f"carried/{index}"][rows].to(self.device) for index in range(count)]
-            self.carried = deque(zip(*(tensor.chunk(self.config.accumulate) for tensor in carried), strict=True))
+            parts = [tensor.chunk(self.config.accumulate) for tensor in carried]
+            # an encoder without memory carries nothing, as often
+            self.carried = deque(tuple(part[index] for part in parts) for index in range(self.config.accumulate))
 
 
 def _generator_name(kind: str, rank: int) -> str:

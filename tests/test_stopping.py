@@ -42,6 +42,7 @@ EPISODES = {"sampling": "streams", "context": "episode"}
     [
         *itertools.product(["mingru", "minlstm"], ["merged", "interleaved"], [WINDOWS, STREAMS]),
         ("mingru", "merged", EPISODES),
+        ("mlp", "merged", STREAMS),
         ("minlstm", "interleaved", EPISODES),
         ("mingru", "merged", STREAMS | {"precision": "bfloat16"}),
         ("mingru", "merged", WINDOWS | {"previous_action": True, "encoder_options": {"convolution": 4}}),
