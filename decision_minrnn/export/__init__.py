@@ -5,6 +5,6 @@
 What enters and leaves the step is said in `step`; everything that a caller has to know is in the file (`description`).
 """
 
-from decision_minrnn.export.files import Format, default_name, export_policy, load_exported
+from decision_minrnn.export.files import TOLERANCE, Format, default_name, export_policy, load_exported
 
-__all__ = ["Format", "default_name", "export_policy", "load_exported"]
+__all__ = ["TOLERANCE", "Format", "default_name", "export_policy", "load_exported"]

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import torch
 
-from decision_minrnn.selftest import encoders, persistence, rollouts, scans
+from decision_minrnn.selftest import encoders, exports, persistence, rollouts, scans
 from decision_minrnn.selftest.base import CHECKS, Outcome, run_check
 
-__all__ = ["encoders", "persistence", "rollouts", "run_checks", "scans"]
+__all__ = ["encoders", "exports", "persistence", "rollouts", "run_checks", "scans"]
 
 
 def run_checks(device: torch.device) -> Iterator[Outcome]:
