@@ -13,7 +13,7 @@ from jaxtyping import Float, Integer, UInt8
 from numpy import ndarray
 
 from decision_minrnn.cards import EnvCard, card_listing
-from decision_minrnn.errors import ConfigError, UnknownNameError
+from decision_minrnn.errors import ConfigError, DecisionMinRNNError, UnknownNameError
 from decision_minrnn.registration import registration
 
 if TYPE_CHECKING:
@@ -187,6 +187,8 @@ class Environments:
                 outcome = Transition(self.reset(index, order), 0.0, False, False)
             else:
                 outcome = self.step(index, order)
+        except DecisionMinRNNError:
+            raise
         except Exception as error:
             fault = Fault(f"{type(error).__name__}: {error}")
         else:

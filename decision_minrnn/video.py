@@ -24,7 +24,7 @@ from numpy import ndarray
 from decision_minrnn.cards import EnvCard
 from decision_minrnn.envs import Environments, Transition
 from decision_minrnn.episodes import EpisodeResult, rollout
-from decision_minrnn.errors import ConfigError, MissingExtraError
+from decision_minrnn.errors import ConfigError, EvaluationError, MissingExtraError
 from decision_minrnn.files import write_bytes_atomically
 from decision_minrnn.policy import Policy
 
@@ -118,6 +118,7 @@ def write_video(
     Raises:
         MissingExtraError: imageio or its ffmpeg is not installed.
         ConfigError: a file that is no MP4, or an environment that cannot be made or drawn here.
+        EvaluationError: the environment failed.
     """
     check_video(path)
     import imageio
@@ -140,6 +141,8 @@ def write_video(
             writer: Any = imageio.get_writer(file, format="FFMPEG", mode="I", **options)
             with writer:
                 (episode,) = rollout(policy, environment, target_return, [seed])
+        if episode.failure is not None:
+            raise EvaluationError(f"{env_id} failed after {episode.length} steps of the film: {episode.failure}.")
         write_bytes_atomically(path, file.read_bytes())
     return Video(episode, frames, _gif(preview, environment.frames_per_second))
 

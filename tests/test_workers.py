@@ -109,6 +109,7 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_else_changes() -> None:
 ENDLESS = """
 if __name__ == "__main__":
     import multiprocessing
+    import signal
     import tiny
     from decision_minrnn.policy import Policy
     from decision_minrnn.rollout import evaluate
@@ -117,6 +118,8 @@ if __name__ == "__main__":
         if result.seed == 0:
             print(*[process.pid for process in multiprocessing.active_children()], flush=True)
 
+    # a shell that starts the tests in the background has them ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     settings = {"episodes": 10**6, "seed": 0, "environments": 4, "workers": 2}
     evaluate(Policy(tiny.random_model()), tiny.LEDGER, [1.0], on_episode=show, **settings)
 """

@@ -274,7 +274,7 @@ def test_an_environment_that_was_registered_as_a_class_is_found_again() -> None:
     save_dataset(trajectories(), "./own-v0")
     environment = minari.MinariDataset("own-v0/data").recover_environment()
     assert environment.spec is not None
-    assert (environment.spec.id, environment.spec.entry_point) == (LEDGER, "tiny:Ledger")
+    assert (environment.spec.id, environment.spec.entry_point) == (LEDGER, "ledger:Ledger")
     assert environment.reset(seed=3)[0].tolist() == [0, 3]
 
 

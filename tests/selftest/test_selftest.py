@@ -98,8 +98,8 @@ def test_a_scan_that_fails_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 def test_an_encoder_whose_steps_are_others_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     stepper = MinGRU.stepper
 
-    def wrong(self: MinGRU) -> Any:
-        step = stepper(self)
+    def wrong(self: MinGRU, rows: int | None = None) -> Any:
+        step = stepper(self, rows)
         return lambda x, state: step(1.001 * x, state)
 
     monkeypatch.setattr(MinGRU, "stepper", wrong)
