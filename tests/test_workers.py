@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,16 +139,21 @@ def test_no_worker_outlives_its_evaluation(number: signal.Signals, tmp_path: Pat
         env=os.environ | {"PYTHONPATH": paths},
         start_new_session=True,
     )
-    assert process.stdout is not None
-    workers = [int(pid) for pid in process.stdout.readline().split()]
-    assert len(workers) == 2
-    # Ctrl-C reaches all processes of a terminal, a kill the one
-    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-    assert process.wait(60) != 0
-    deadline = time.monotonic() + 60
-    while any(map(runs, workers)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(runs, workers))
+    try:
+        assert process.stdout is not None
+        workers = [int(pid) for pid in process.stdout.readline().split()]
+        assert len(workers) == 2
+        # Ctrl-C reaches all processes of a terminal, a kill the one
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+        assert process.wait(60) != 0
+        deadline = time.monotonic() + 60
+        while any(map(runs, workers)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not any(map(runs, workers))
+    finally:
+        # what this test would find must not go on after it
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def runs(pid: int) -> bool:
