@@ -142,7 +142,8 @@ class DecisionModel(nn.Module):
             state: State | None = None,
             reset: Tensor | None = None,
         ) -> tuple[Tensor, State]:
-            initial = self.initial_state(len(observations)) if state is None or reset is not None else ()
+            # not len(), which would be a constant where the step is exported
+            initial = self.initial_state(observations.shape[0]) if state is None or reset is not None else ()
             if embed is not None:
                 state = self._entered(state, initial, reset)
                 encoded, state = encode(embed(returns_to_go, observations, previous_actions), state)

@@ -6,7 +6,7 @@
 | `reward`          | [B] float32                                 | 0                 | what the last action earned |
 | `previous_action` | [B, A] float32; discrete: [B] int64         | 0; discrete: -1   | `action`                    |
 | `return_to_go`    | [B] float32, in units of reward             | the target return | `next_return_to_go`         |
-| `state`           | [B, S] float32, all tensors flattened       | the initial state | `next_state`                |
+| `state`           | [B, S] float32, all tensors flattened (*)   | the initial state | `next_state`                |
 
 | output              | what                                                                          |
 |---------------------|-------------------------------------------------------------------------------|
@@ -14,6 +14,8 @@
 | `next_return_to_go` | [B] float32: `return_to_go` less `reward`                                     |
 | `next_state`        | [B, S] float32                                                                |
 | `logits`            | [B, A] float32, of discrete actions only: for a caller who wants to sample    |
+
+(*) With interleaved tokens its last number says whether the episode has begun: the first step has no action to take in.
 
 Rows are independent of each other: an episode starts in one of them with the values of the first step there, whatever
 the others do.
@@ -59,7 +61,10 @@ class ControlStep(nn.Module):
             initial = model.initial_state(1)
         self._shapes = [tuple(part.shape[1:]) for part in initial]
         self._sizes = [part[0].numel() for part in initial]
-        self.initial_state = torch.cat([part.flatten() for part in initial]).numpy() if initial else np.zeros(0, "f4")
+        self._marked = model.config.tokens == "interleaved"
+        """Whether the last number of the state says that the episode has begun: its first step takes no action in."""
+        parts = [part.flatten() for part in initial] + [torch.zeros(1)] * self._marked
+        self.initial_state = torch.cat(parts).numpy() if parts else np.zeros(0, "f4")
         """[S], what `state` is at the first step."""
         self.eval()
 
@@ -86,11 +91,13 @@ class ControlStep(nn.Module):
         if self.config.discrete:
             choices = torch.arange(self.config.action_size)
             previous_action = (previous_action[:, None] == choices).to(observation.dtype)
-        flat = state.split(self._sizes, 1) if self._sizes else ()
+        reset = state[:, -1] == 0 if self._marked else None
+        flat = state[:, : sum(self._sizes)].split(self._sizes, 1) if self._sizes else ()
         parts = tuple(part.reshape(-1, *shape) for part, shape in zip(flat, self._shapes, strict=True))
-        predicted, after = self._step(remaining, observation, previous_action, parts)
+        predicted, after = self._step(remaining, observation, previous_action, parts, reset)
+        numbers = [part.flatten(1) for part in after] + [torch.ones_like(state[:, -1:])] * self._marked
         # a memoryless encoder's state of no numbers is handed on
-        next_state = torch.cat([part.flatten(1) for part in after], dim=1) if after else state + 0
+        next_state = torch.cat(numbers, dim=1) if numbers else state + 0
         if self.config.discrete:
             return predicted.argmax(dim=1), remaining, next_state, predicted
         return predicted, remaining, next_state

@@ -23,7 +23,7 @@ from decision_minrnn.episodes import rollout
 from decision_minrnn.errors import ConfigError, ExportError, MissingExtraError
 from decision_minrnn.export import export_policy, load_exported
 from decision_minrnn.export.comparison import largest_difference
-from decision_minrnn.export.step import ControlStep
+from decision_minrnn.export.step import INPUTS, Arrays, ControlStep
 from decision_minrnn.policy import Policy
 from decision_minrnn.runs import create_run, load_policy, new_info
 
@@ -203,6 +203,18 @@ def test_an_encoder_that_torch_cannot_follow_is_named(tmp_path: Path) -> None:
     policy.model.stepper = stepper  # type: ignore[method-assign]
     with pytest.raises(ExportError, match="the encoder mingru cannot be exported as a program"):
         export_policy(policy, tmp_path / "policy.pt2", "torch")
+
+
+@pytest.mark.parametrize("encoder", ["mingru", "mlp", "transformer"])
+def test_a_step_of_three_tokens_begins_without_an_action(encoder: str) -> None:
+    policy = Policy(hopper_model(encoder=encoder, tokens="interleaved", layers=2))
+    step = ControlStep(policy)
+
+    def run(inputs: Arrays) -> dict[str, np.ndarray]:
+        outputs = step(*(torch.from_numpy(inputs[name]) for name in INPUTS))
+        return {name: output.detach().numpy() for name, output in zip(step.outputs, outputs, strict=True)}
+
+    assert largest_difference(policy, step, run) <= 1e-5
 
 
 @pytest.mark.slow
