@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from io import BytesIO
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from decision_minrnn.files import flush_names, write_text_atomically
+
+_EVENTS = "events.out.tfevents."
 
 
 class Tracker:
@@ -24,11 +27,12 @@ class Tracker:
 
         kept = [row for row in read_metrics(folder) if row["update"] <= resumed_at]
         if not resumed_at:
-            for left in folder.glob("events.out.tfevents.*"):
+            for left in folder.glob(f"{_EVENTS}*"):
                 left.unlink()
         write_text_atomically(folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
         self._folder = folder
         self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        _wait_for_a_later_name(folder)
         self._writer = SummaryWriter(str(folder), purge_step=resumed_at or None)
         # events up to a checkpoint are on the disk, those at its own update may be or not: they are written again
         for row in kept:
@@ -66,7 +70,7 @@ class Tracker:
         """Bring everything to the disk, as must be done before a checkpoint that a run may be resumed from."""
         os.fsync(self._file.fileno())
         self._writer.flush()
-        for path in self._folder.glob("events.out.tfevents.*"):
+        for path in self._folder.glob(f"{_EVENTS}*"):
             with path.open("rb") as events:
                 os.fsync(events.fileno())
         flush_names(self._folder)
@@ -82,6 +86,16 @@ class Tracker:
         for tag, value in row.items():
             if tag != "update":
                 self._writer.add_scalar(tag, math.nan if value is None else value, update)
+
+
+def _wait_for_a_later_name(folder: Path) -> None:
+    """Until a file of events made now comes after those that are there.
+
+    TensorBoard reads them in the order of their names, which begin with the second that they were made in.
+    """
+    made = {path.name.removeprefix(_EVENTS).partition(".")[0] for path in folder.glob(f"{_EVENTS}*")}
+    while str(int(time.time())) in made:
+        time.sleep(0.02)
 
 
 class NoTracker(Tracker):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,14 @@ def test_a_line_cut_short_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_bytes(text.encode()[:-5] + b"\xff\n[1]\n{}\n")
     assert read_metrics(tmp_path) == rows[:1]
     assert read_metrics(tmp_path / "nowhere") == []
+
+
+def test_events_of_the_same_second_are_read_in_the_order_they_were_written(tmp_path: Path) -> None:
+    for update in (1, 2, 3):
+        # without a wait, names that begin alike would be ordered by the process, whatever was written first
+        (tmp_path / f"events.out.tfevents.{int(time.time())}.zzz.1.0").touch()
+        tracker = Tracker(tmp_path, update - 1)
+        tracker.scalars(update, {"losses/action": float(update)})
+        tracker.close()
+        newest = max(tmp_path.glob("events.out.tfevents.*"), key=lambda path: path.name)
+        assert newest.stat().st_size > 0

@@ -120,7 +120,7 @@ def test_bad_input_ends_in_a_message(
     assert list(here.iterdir()) == []
 
 
-LONG = SMALL.replace("--updates 6 --log-every 2", "--updates 300 --log-every 10 --checkpoint-every 300").split()
+LONG = SMALL.replace("--updates 6 --log-every 2", "--updates 2000 --log-every 10 --checkpoint-every 2000").split()
 GRID = ["sweep", "--datasets", "hopper.hdf5", "--seeds", "0", "1", "2", *LONG, "--jobs", "2"]
 
 
@@ -150,7 +150,7 @@ def test_a_sweep_that_is_stopped_or_killed_goes_on(
     if number != signal.SIGKILL:
         assert "stopped with 0 of 3 trials done, and saved the others. Continue with the same command." in errors
     stopped_at = [update_of(checkpoint_folders(folder)[-1]) for folder in folders]
-    assert all(0 < update < 300 for update in stopped_at), "each saved when it ended"
+    assert all(0 < update < 2000 for update in stopped_at), "each saved when it ended"
     assert not (here / "runs/sweep/hopper__mingru__2").exists()
 
     assert main(GRID) == 0
