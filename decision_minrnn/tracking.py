@@ -44,9 +44,12 @@ class Tracker:
     def scalars(self, update: int, values: Mapping[str, float]) -> None:
         """Write one line of metrics; a value that is not finite is written as null."""
         row = {tag: value if math.isfinite(value) else None for tag, value in values.items()}
+        self._events(update, row)
+        if any(tag.startswith("eval/") for tag in row):
+            # a run is taken to be evaluated where the line stands: it comes after all else
+            self._flush_events()
         self._file.write(json.dumps({"update": update, **row}) + "\n")
         self._file.flush()
-        self._events(update, row)
 
     def text(self, tag: str, text: str) -> None:
         """Show a text, in Markdown."""
@@ -68,7 +71,10 @@ class Tracker:
 
     def flush(self) -> None:
         """Bring everything to the disk, as must be done before a checkpoint that a run may be resumed from."""
+        self._flush_events()
         os.fsync(self._file.fileno())
+
+    def _flush_events(self) -> None:
         self._writer.flush()
         for path in self._folder.glob(f"{_EVENTS}*"):
             with path.open("rb") as events:
