@@ -111,9 +111,9 @@ def test_a_child_of_a_killed_holder_does_not_hold_it(tmp_path: Path) -> None:
 import os, sys, time
 from decision_minrnn.files import locked
 with locked(sys.argv[1]):
-    child = os.fork()
-    if child:
-        print(child, flush=True)
+    if os.fork() == 0:
+        # the child says so itself: what a fork does in it is done by then
+        print(os.getpid(), flush=True)
     time.sleep(60)
 """
     process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
