@@ -38,14 +38,14 @@ class Tracker:
         for row in kept:
             if row["update"] == resumed_at:
                 self._events(row["update"], row)
-        self.evaluated = {row["update"] for row in kept if any(tag.startswith("eval/") for tag in row)}
+        self.evaluated = {row["update"] for row in kept if _holds_evaluation(row)}
         """Updates whose evaluation is written."""
 
     def scalars(self, update: int, values: Mapping[str, float]) -> None:
         """Write one line of metrics; a value that is not finite is written as null."""
         row = {tag: value if math.isfinite(value) else None for tag, value in values.items()}
         self._events(update, row)
-        if any(tag.startswith("eval/") for tag in row):
+        if _holds_evaluation(row):
             # a run is taken to be evaluated where the line stands: it comes after all else
             self._flush_events()
         self._file.write(json.dumps({"update": update, **row}) + "\n")
@@ -159,5 +159,9 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 def is_evaluated(folder: Path, update: int) -> bool:
     """Whether an evaluation after an update is written to a run's metrics."""
-    rows = [row for row in read_metrics(folder) if row["update"] == update]
-    return any(tag.startswith("eval/") for row in rows for tag in row)
+    return any(row["update"] == update and _holds_evaluation(row) for row in read_metrics(folder))
+
+
+def _holds_evaluation(row: Mapping[str, Any]) -> bool:
+    """Whether a line of metrics is one of an evaluation."""
+    return any(tag.startswith("eval/") for tag in row)
