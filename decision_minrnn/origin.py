@@ -77,4 +77,4 @@ class Origin:
     checkpoint: str
     """The same in words, and whether it is the last checkpoint of the run or a chosen one."""
     evaluation: Evaluation | None = None
-    """What these weights scored when they were last evaluated."""
+    """What these weights scored when they were last evaluated, with the policy's memory."""

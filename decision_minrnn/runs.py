@@ -188,14 +188,14 @@ def load_policy(
     chosen = choose_checkpoint(folder, checkpoint)
     update = update_of(chosen)
     weights = f"{'last' if checkpoint is None else 'chosen'}, update {update} of {info.train.updates}"
-    origin = Origin(info, update, weights, _evaluation_of(folder, weights))
+    origin = Origin(info, update, weights, _evaluation_of(folder, memory, weights))
     return Policy(load_model(chosen), memory, context, sampled, origin)
 
 
-def _evaluation_of(folder: Path, weights: str) -> Evaluation | None:
-    """The evaluation in a run folder, if it is there, whole, and of these weights: a policy can act without."""
+def _evaluation_of(folder: Path, memory: Memory, weights: str) -> Evaluation | None:
+    """A run's evaluation, if it is there, whole, of this memory and these weights: a policy can act without."""
     with suppress(CheckpointError):
-        evaluation = read_evaluation(folder)
+        evaluation = read_evaluation(folder, memory)
         if evaluation.checkpoint == weights:
             return evaluation
     return None

@@ -13,6 +13,7 @@ from tiny import LEDGER, constant_model, model_config, random_model, train_confi
 
 from decision_minrnn.cards import EnvCard
 from decision_minrnn.checkpoint import TrainingState, save_checkpoint
+from decision_minrnn.config import Memory
 from decision_minrnn.errors import CheckpointError, ConfigError, UnknownNameError
 from decision_minrnn.files import write_json
 from decision_minrnn.origin import RunInfo, Task
@@ -21,6 +22,7 @@ from decision_minrnn.rollout import evaluate
 from decision_minrnn.runs import (
     create_run,
     dataset_digest,
+    evaluation_path,
     load_policy,
     new_info,
     read_evaluation,
@@ -155,6 +157,23 @@ def test_the_policy_of_a_run(tmp_path: Path, info: RunInfo) -> None:
         load_policy(tmp_path, checkpoint=5)
     with pytest.raises(CheckpointError, match="nowhere does not exist"):
         load_policy(tmp_path / "nowhere")
+
+
+def test_a_policy_knows_the_scores_of_its_own_memory(tmp_path: Path, info: RunInfo) -> None:
+    create_run(tmp_path, info)
+    save_checkpoint(tmp_path, random_model(), TrainingState(8, {"x": torch.zeros(1)}, {}), 5)
+    memories: tuple[Memory, ...] = ("carried", "window")
+    for memory in memories:
+        evaluation = evaluate(load_policy(tmp_path, memory=memory, context=3), LEDGER, [30.0], episodes=1)
+        write_json(evaluation_path(tmp_path, memory), evaluation.to_dict())
+    for memory in memories:
+        origin = load_policy(tmp_path, memory=memory, context=3).origin
+        assert origin is not None
+        assert origin.evaluation is not None
+        assert origin.evaluation.memory == memory
+    untried = load_policy(tmp_path, memory="reset", context=3).origin
+    assert untried is not None
+    assert untried.evaluation is None
 
 
 def test_an_evaluation_that_is_read_is_what_was_written(tmp_path: Path) -> None:

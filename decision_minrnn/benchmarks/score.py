@@ -24,9 +24,9 @@ from decision_minrnn.devices import seeded
 from decision_minrnn.errors import MissingExtraError, UnknownNameError
 from decision_minrnn.learner import build_model
 from decision_minrnn.model import DecisionModel
+from decision_minrnn.origin import Task
 from decision_minrnn.policy import Policy
 from decision_minrnn.rollout import evaluate
-from decision_minrnn.runs import Task
 
 DATASET = "hopper-medium"
 

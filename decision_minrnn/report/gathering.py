@@ -12,7 +12,8 @@ import numpy as np
 from decision_minrnn.config import Memory
 from decision_minrnn.errors import CheckpointError
 from decision_minrnn.evaluation import Evaluation, TargetResult
-from decision_minrnn.runs import RunInfo, evaluation_path, read_evaluation, read_run
+from decision_minrnn.origin import RunInfo
+from decision_minrnn.runs import evaluation_path, read_evaluation, read_run
 from decision_minrnn.tracking import read_metrics
 
 NOT_LEARNED_FROM = (
