@@ -10,6 +10,7 @@ import pytest
 from decision_minrnn.benchmarks import long_context
 from decision_minrnn.cli.benchmark import main
 from decision_minrnn.errors import ConfigError, UnknownNameError
+from decision_minrnn.learner import PolicyLearner
 
 
 def test_a_context_is_measured_in_time_and_memory(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,7 +25,13 @@ def test_a_context_is_measured_in_time_and_memory(capsys: pytest.CaptureFixture[
 
 
 def test_an_update_sees_the_steps_that_it_is_divided_by(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(long_context, "_timed_update", lambda learner: learner.sampler.sample().mask.sum() * 1e-6)
+    clock = [0.0]
+
+    def learn(learner: PolicyLearner) -> None:
+        clock[0] += float(learner.sampler.sample().mask.sum()) * 1e-6
+
+    monkeypatch.setattr(PolicyLearner, "learn", learn)
+    monkeypatch.setattr("decision_minrnn.benchmarks.timing.time.perf_counter", lambda: clock[0])
     monkeypatch.setattr(long_context, "_memory_elsewhere", lambda config: None)
     for measured in long_context.measure_contexts([3, 7, 100], steps=100, rounds=1):
         assert measured.microseconds == pytest.approx(1)

@@ -9,16 +9,16 @@ of several at once.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from decision_minrnn.benchmarks.timing import Key, Work, measure
 from decision_minrnn.config import TrainConfig
 from decision_minrnn.data import Trajectories, load_dataset
 from decision_minrnn.devices import torch_device
@@ -35,6 +35,8 @@ from decision_minrnn.seeds.learner import SeedsLearner
 LAYERS: dict[str, type[MinimalRNN]] = {"mingru": MinGRU, "minlstm": MinLSTM}
 MODES = 16
 """Numbers of state for each channel of the selective scan, as in Mamba."""
+REPEATS = 5
+"""Calls of a kernel that are timed as one."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,9 @@ def copy_speed(device: torch.device, numbers: int, rounds: int) -> float:
     """Bytes a second, read and written, of a copy of so many float32 numbers."""
     source = torch.rand(numbers, device=device)
     target = torch.empty_like(source)
-    (seconds,) = _medians([lambda: target.copy_(source)], device, rounds)
-    return 2 * 4 * numbers / seconds
+    copy = "copy", "copy"
+    milliseconds = _medians({copy: Work(lambda: target.copy_(source), REPEATS)}, device, rounds)[copy]
+    return 2 * 4 * numbers / (milliseconds / 1e3)
 
 
 def measure_kernels(
@@ -131,14 +134,14 @@ def measure_kernels(
 ) -> Iterator[KernelMeasurement]:
     """All contestants at one T; `speed` is in bytes a second."""
     contestants = dict(_contestants(device, max(1, tokens // steps), steps, width))
-    names = list(contestants)
-    tasks = [contestants[name].run for name in names] + [_with_gradient(contestants[name]) for name in names]
-    medians = _medians(tasks, device, rounds)
-    for name, forward, both in zip(names, medians[: len(names)], medians[len(names) :], strict=True):
-        numbers, more = contestants[name].forward_numbers, contestants[name].backward_numbers
+    forward = {(name, "forward"): Work(contestant.run, REPEATS) for name, contestant in contestants.items()}
+    both = {(name, "both"): Work(_with_gradient(contestant), REPEATS) for name, contestant in contestants.items()}
+    medians = _medians(forward | both, device, rounds)
+    for name, contestant in contestants.items():
+        numbers, more = contestant.forward_numbers, contestant.backward_numbers
         floors = (None, None) if numbers is None or more is None else (numbers, numbers + more)
         floors_ms = (None if count is None else 4e3 * count / speed for count in floors)
-        yield KernelMeasurement(name, steps, 1e3 * forward, 1e3 * both, *floors_ms)
+        yield KernelMeasurement(name, steps, medians[name, "forward"], medians[name, "both"], *floors_ms)
 
 
 def measure_updates(
@@ -158,9 +161,9 @@ def measure_updates(
             steps = learner.learn_on(updates - done)
             done += len(steps[0] if isinstance(learner, SeedsLearner) else steps)
 
-    tasks = [lambda learner=learner: learn(learner) for learner in learners.values()]
-    for how, seconds in zip(learners, _medians(tasks, device, rounds, repeats=1), strict=True):
-        yield UpdateMeasurement(how, updates / seconds)
+    works = {(how, "updates"): Work(partial(learn, learner)) for how, learner in learners.items()}
+    for (how, _), milliseconds in _medians(works, device, rounds).items():
+        yield UpdateMeasurement(how, updates / (milliseconds / 1e3))
 
 
 def _learner(kind: type[PolicyLearner], config: TrainConfig, data: Trajectories, device: torch.device) -> PolicyLearner:
@@ -230,20 +233,7 @@ def _with_gradient(contestant: _Contestant) -> Callable[[], object]:
     return lambda: torch.autograd.grad(contestant.run(), contestant.leaves, gradient, allow_unused=True)
 
 
-def _medians(tasks: Sequence[Callable[[], object]], device: torch.device, rounds: int, repeats: int = 5) -> list[float]:
-    """Median seconds of each, taken in turn; the first two rounds warm up."""
-    seconds: list[list[float]] = [[] for _ in tasks]
-    for _ in range(rounds + 2):
-        for task, times in zip(tasks, seconds, strict=True):
-            _wait(device)
-            began = time.perf_counter()
-            for _ in range(repeats):
-                task()
-            _wait(device)
-            times.append((time.perf_counter() - began) / repeats)
-    return [float(np.median(times[2:])) for times in seconds]
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _medians(works: Mapping[Key, Work], device: torch.device, rounds: int) -> dict[Key, float]:
+    """Median milliseconds of each, until the device has done it."""
+    wait = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
+    return {(row.contestant, row.what): row.median_ms for row in measure(works, rounds, wait=wait)}

@@ -7,15 +7,14 @@ The updates are taken in turn, in one process; the memory of each is measured in
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 
-import numpy as np
 import torch
 
+from decision_minrnn.benchmarks.timing import Work, measure
 from decision_minrnn.config import TrainConfig
 from decision_minrnn.data.resolve import load_dataset
 from decision_minrnn.devices import peak_bytes
@@ -57,20 +56,24 @@ def measure_contexts(
     """
     if not contexts or min(contexts) < 1 or max(contexts) > steps:
         raise ConfigError(f"--contexts expects numbers from 1 to --steps {steps}, got {list(contexts)}.")
-    configs = [
-        TrainConfig(DATASET, encoder=encoder, sampling="streams", context=context, batch_size=steps // context)
+    configs = {
+        context: TrainConfig(DATASET, encoder=encoder, sampling="streams", context=context, batch_size=steps // context)
         for context in contexts
-    ]
-    learners = [_learner(config) for config in configs]
-    seconds = np.array([[_timed_update(learner) for learner in learners] for _ in range(rounds + 1)])
-    # the first round warms up
-    microseconds = [
-        1e6 * float(median) / (config.batch_size * context)
-        for median, config, context in zip(np.median(seconds[1:], axis=0), configs, contexts, strict=True)
-    ]
+    }
+    works = {(str(context), "update"): Work(_learner(config).learn) for context, config in configs.items()}
+    microseconds = {
+        context: 1e3 * row.median_ms / (config.batch_size * context)
+        for (context, config), row in zip(configs.items(), measure(works, rounds), strict=True)
+    }
     return [
-        ContextMeasurement(context, config.batch_size, own, own / microseconds[0], _memory_elsewhere(config))
-        for context, config, own in zip(contexts, configs, microseconds, strict=True)
+        ContextMeasurement(
+            context,
+            config.batch_size,
+            microseconds[context],
+            microseconds[context] / microseconds[contexts[0]],
+            _memory_elsewhere(config),
+        )
+        for context, config in configs.items()
     ]
 
 
@@ -93,10 +96,3 @@ def _memory_elsewhere(config: TrainConfig) -> float | None:
 def _learner(config: TrainConfig) -> PolicyLearner:
     data = load_dataset(config.dataset)
     return PolicyLearner(build_model(config, data), data, config)
-
-
-def _timed_update(learner: PolicyLearner) -> float:
-    """Seconds of one."""
-    began = time.perf_counter()
-    learner.learn()
-    return time.perf_counter() - began

@@ -49,18 +49,21 @@ class Measurement:
     rounds: int
 
 
-def measure(works: Mapping[Key, Work], rounds: int, baseline: str | None = None) -> list[Measurement]:
+def measure(
+    works: Mapping[Key, Work], rounds: int, baseline: str | None = None, wait: Task = lambda: None
+) -> list[Measurement]:
     """Time everything in turn.
 
     Args:
         works: by contestant and what it does.
         rounds: how often each is timed, after `WARM_UP` rounds that do not count.
         baseline: the contestant that the others are held against.
+        wait: for what a device was told and has not done; within what is timed.
     """
     times: dict[Key, list[float]] = {key: [] for key in works}
     for _ in range(WARM_UP + rounds):
         for key, work in works.items():
-            times[key].append(_milliseconds(work))
+            times[key].append(_milliseconds(work, wait))
     return summarise({key: values[WARM_UP:] for key, values in times.items()}, baseline)
 
 
@@ -76,12 +79,14 @@ def summarise(times: Mapping[Key, list[float]], baseline: str | None = None) -> 
     return measurements
 
 
-def _milliseconds(work: Work) -> float:
+def _milliseconds(work: Work, wait: Task) -> float:
     """Of one call, averaged over the repeats."""
     if work.repeats > 1:
         for _ in range(work.repeats):
             work.task()
+    wait()
     began = time.perf_counter()
     for _ in range(work.repeats):
         work.task()
+    wait()
     return 1000 * (time.perf_counter() - began) / work.repeats

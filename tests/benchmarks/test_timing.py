@@ -40,3 +40,18 @@ def test_what_is_repeated_is_timed_as_one_call(monkeypatch: pytest.MonkeyPatch) 
     (row,) = measure({("a", "x"): Work(task, repeats=4)}, rounds=1)
     assert row.median_ms == 250.0
     assert len(calls) == (WARM_UP + 1) * 8
+
+
+def test_what_a_device_has_left_to_do_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, told = [0.0], [0]
+
+    def task() -> None:
+        told[0] += 1
+
+    def wait() -> None:
+        clock[0] += 0.25 * told[0]
+        told[0] = 0
+
+    monkeypatch.setattr("decision_minrnn.benchmarks.timing.time.perf_counter", lambda: clock[0])
+    (row,) = measure({("a", "x"): Work(task, repeats=4)}, rounds=1, wait=wait)
+    assert row.median_ms == 250.0, "what was told before the clock started does not count"
