@@ -25,11 +25,17 @@ def torch_device(name: str) -> torch.device:
 
 @contextmanager
 def seeded(seed: int, device: torch.device, threads: int | None = None) -> Iterator[None]:
-    """Seed torch's generators and set its threads, if asked to, and give the caller's back afterwards."""
+    """Seed torch's generators and set its threads, if asked to, and give the caller's back afterwards.
+
+    Raises `ConfigError` for less than one thread.
+    """
     before = torch.get_num_threads()
+    threads = before if threads is None else threads
+    if threads < 1:
+        raise ConfigError(f"--threads expects a whole number of at least 1, got {threads}.")
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        torch.set_num_threads(threads or before)
+        torch.set_num_threads(threads)
         try:
             yield
         finally:

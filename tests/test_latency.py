@@ -58,8 +58,11 @@ def test_the_latency_command(capsys: pytest.CaptureFixture[str]) -> None:
     content = json.loads(capsys.readouterr().out)
     assert [row["form"] for row in content["latencies"]] == ["eager"]
     assert content["threads"] == 1
-    assert main(arguments) == 0
-    assert "width 128, 3 layers; 1 threads" in capsys.readouterr().out
+    assert main([*arguments, "--format", "markdown"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("1 thread of ")
+    assert "width 128, 3 layers\n" in printed
+    assert "| eager |" in printed
 
 
 def test_an_evaluation_beside_its_simulator() -> None:

@@ -105,8 +105,13 @@ def measure_gpu(
         rounds: how often each is timed, in turn with the others.
 
     Raises:
-        ConfigError: there is no such device.
+        ConfigError: there is no such device, or a number is below 1.
     """
+    if min(*times, tokens, width, updates, seeds) < 1:
+        raise ConfigError(
+            "--times, --tokens, --width, --updates and --seeds expect whole numbers of at least 1, "
+            f"got {list(times)}, {tokens}, {width}, {updates} and {seeds}."
+        )
     if torch.device(device_name).type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             "this measures a GPU, and PyTorch finds none that it can use on this machine. "

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
-from rich.console import Console
-from rich.table import Table
-
-from decision_minrnn.files import write_json
+from decision_minrnn.cli.benchmark.shared import Format, reporting
 
 
 def show_contexts(
@@ -16,6 +11,7 @@ def show_contexts(
     encoder: str = "mingru",
     rounds: int = 5,
     threads: int | None = None,
+    format: Format = "text",
     json: str | None = None,
 ) -> None:
     """Time updates of equally many steps in many short or few long rows, and measure the memory that they need.
@@ -26,26 +22,19 @@ def show_contexts(
         encoder: Sequence layer of the model.
         rounds: How often each is timed, in turn with the others.
         threads: CPU threads for tensor operations; by default PyTorch's own choice.
+        format: How tables are printed.
         json: File to write the result to as well; - prints it, and nothing else, to the standard output.
     """
-    import torch
-
     from decision_minrnn.benchmarks.long_context import measure_contexts
-    from decision_minrnn.versions import versions
+    from decision_minrnn.benchmarks.speed import check_counts
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    measurements = measure_contexts(contexts, steps, encoder, rounds)
-    if json is not None:
-        rows = [asdict(measurement) for measurement in measurements]
-        write_json(json, {"threads": torch.get_num_threads(), "versions": versions(), "contexts": rows})
-    if json == "-":
-        return
-    print(f"{encoder}, {steps} steps an update, {torch.get_num_threads()} threads")
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("context", "rows", "µs a step", "relative", "memory"):
-        table.add_column(column, justify="right")
-    for row in measurements:
-        memory = "?" if row.megabytes is None else f"{row.megabytes:.0f} MB"
-        table.add_row(f"{row.context}", f"{row.rows}", f"{row.microseconds:.1f}", f"{row.relative:.2f}", memory)
-    Console().print(table)
+    check_counts(rounds)
+    with reporting(json, format, threads) as report:
+        measurements = measure_contexts(contexts, steps, encoder, rounds)
+        table = report.table("context", "rows", "µs a step", "relative", "MB")
+        for row in measurements:
+            megabytes = "-" if row.megabytes is None else f"{row.megabytes:.0f}"
+            table.add_row(str(row.context), str(row.rows), f"{row.microseconds:.1f}", f"{row.relative:.2f}", megabytes)
+        title = f"updates of {steps} steps, {encoder}: median µs a step, and the memory that an update adds"
+        report.add("contexts", measurements, title, table)
+        report.finish()

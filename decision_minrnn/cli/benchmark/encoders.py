@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from decision_minrnn.cli.benchmark.shared import Format, Report
+from decision_minrnn.cli.benchmark.shared import Format, Report, reporting
 from decision_minrnn.config import Tokens
 
 if TYPE_CHECKING:
@@ -40,18 +40,14 @@ def show_encoders(
         format: How tables are printed.
         json: File to write the result to as well; - prints it, and nothing else, to the standard output.
     """
-    import torch
-
     from decision_minrnn.benchmarks.against import measure_against
     from decision_minrnn.benchmarks.encoders import measure_encoders
     from decision_minrnn.benchmarks.sizes import Sizes
     from decision_minrnn.benchmarks.speed import check_counts
-    from decision_minrnn.devices import seeded
 
     check_counts(rounds)
     sizes = Sizes(batch_size, context)
-    with seeded(0, torch.device("cpu"), threads):
-        report = Report(json, format, ("transformers", "minGRU-pytorch") if against else ())
+    with reporting(json, format, threads, ("transformers", "minGRU-pytorch") if against else ()) as report:
         shape = f"{batch_size} rows of {context} steps, {tokens} tokens"
         if against:
             comparisons, left_out = measure_against(names, tokens, sizes, rounds)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
-from rich.console import Console
-from rich.table import Table
-
-from decision_minrnn.files import write_json
+from decision_minrnn.cli.benchmark.shared import Format, reporting
 
 
 def show_gpu(
@@ -18,6 +13,7 @@ def show_gpu(
     updates: int = 300,
     seeds: int = 5,
     rounds: int = 10,
+    format: Format = "text",
     json: str | None = None,
 ) -> None:
     """Time the recurrences on a GPU beside its memory's speed, cuDNN and other scans, and updates plain and replayed.
@@ -30,34 +26,30 @@ def show_gpu(
         updates: Updates of each kind of training, in each round.
         seeds: Seeds that are trained at once.
         rounds: How often each is timed, in turn with the others.
+        format: How tables are printed.
         json: File to write the result to as well; - prints it, and nothing else, to the standard output.
     """
     from decision_minrnn.benchmarks.gpu import measure_gpu
-    from decision_minrnn.versions import versions
+    from decision_minrnn.benchmarks.speed import check_counts
 
-    measured = measure_gpu(device, times, tokens, width, updates, seeds, rounds)
-    if json is not None:
-        write_json(json, {"versions": versions(), **asdict(measured)})
-    if json == "-":
-        return
-    console = Console()
-    console.print(
-        f"{measured.device}, which copies {measured.copied_gb_per_second:,.0f} GB/s, read and written\n"
-        f"{tokens:,} steps of width {width}: median ms, in brackets how many times what moving the numbers once takes",
-        highlight=False,
-        soft_wrap=True,
-    )
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("recurrence", overflow="fold")
-    for column in ("T", "forward", "forward and backward"):
-        table.add_column(column, justify="right")
-    for row in measured.kernels:
-        pairs = ((row.forward_ms, row.forward_floor_ms), (row.both_ms, row.both_floor_ms))
-        table.add_row(row.contestant, str(row.steps), *(_beside(ms, floor) for ms, floor in pairs))
-    console.print(table)
-    console.print("\nupdates a second of the default policy; of several seeds, each is one of all", highlight=False)
-    for update in measured.updates:
-        console.print(f"{update.how:<20} {update.updates_per_second:,.1f}", highlight=False)
+    check_counts(rounds)
+    with reporting(json, format) as report:
+        measured = measure_gpu(device, times, tokens, width, updates, seeds, rounds)
+        kernels = report.table("recurrence", "T", "forward", "forward and backward")
+        for row in measured.kernels:
+            pairs = ((row.forward_ms, row.forward_floor_ms), (row.both_ms, row.both_floor_ms))
+            kernels.add_row(row.contestant, str(row.steps), *(_beside(ms, floor) for ms, floor in pairs))
+        title = (
+            f"{measured.device}, which copies {measured.copied_gb_per_second:,.0f} GB/s, read and written\n"
+            f"{tokens:,} steps of width {width}: median ms, in brackets as a multiple of moving the numbers once"
+        )
+        report.add("kernels", measured.kernels, title, kernels)
+        trained = report.table("training", "updates/s")
+        for update in measured.updates:
+            trained.add_row(update.how, f"{update.updates_per_second:,.1f}")
+        title = "updates of the default policy; of several seeds, each is one of all"
+        report.add("updates", measured.updates, title, trained)
+        report.finish(device=measured.device, copied_gb_per_second=measured.copied_gb_per_second)
 
 
 def _beside(milliseconds: float, floor: float | None) -> str:

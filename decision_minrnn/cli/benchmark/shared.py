@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from decision_minrnn.cli.outputs import check_output
+from decision_minrnn.devices import seeded
 from decision_minrnn.files import write_json
 from decision_minrnn.versions import versions
 
@@ -20,6 +22,18 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Format = Literal["text", "markdown"]
+
+
+@contextmanager
+def reporting(
+    json: str | None, format: Format, threads: int | None = None, packages: Sequence[str] = ()
+) -> Iterator[Report]:
+    """A report of what is measured inside, where torch is seeded and has so many threads.
+
+    Raises `ConfigError` for a file that cannot be written, and for less than one thread.
+    """
+    with seeded(0, torch.device("cpu"), threads):
+        yield Report(json, format, packages)
 
 
 class Report:
@@ -56,7 +70,7 @@ class Report:
             self.say(f"\n{title}\n")
             Console(width=1000).print(table)
 
-    def finish(self, **further: Mapping[str, Any]) -> None:
+    def finish(self, **further: Any) -> None:
         """Write the JSON, if asked to."""
         if self.json is not None:
             write_json(self.json, self.content | further)

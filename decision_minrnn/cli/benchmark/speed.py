@@ -52,8 +52,6 @@ def show_speed(
         scan: Of the part `scan`.
         score: Of the part `score`.
     """
-    import torch
-
     from decision_minrnn.benchmarks import contestants as known
     from decision_minrnn.benchmarks.memory import measure_memory
     from decision_minrnn.benchmarks.products import measure_products
@@ -61,17 +59,15 @@ def show_speed(
     from decision_minrnn.benchmarks.scan import measure_scans
     from decision_minrnn.benchmarks.score import measure_scores, scored_names
     from decision_minrnn.benchmarks.speed import check_counts, measure_steps, measure_updates
-    from decision_minrnn.cli.benchmark.shared import Report
+    from decision_minrnn.cli.benchmark.shared import reporting
     from decision_minrnn.cli.benchmark.speed_tables import memory_table, product_table, score_table, time_table
-    from decision_minrnn.devices import seeded
 
     check_counts(rounds, environments)
     known.check_names(contestants)
     # scans and trainings have contestants of their own
     taking_part = () if set(parts) <= {"scan", "score"} else contestants or known.DEFAULT
     scored = scored_names(contestants) if "score" in parts else ()
-    with seeded(0, torch.device("cpu"), threads):
-        report = Report(json, format, ("transformers", "minGRU-pytorch", "d3rlpy"))
+    with reporting(json, format, threads, ("transformers", "minGRU-pytorch", "d3rlpy")) as report:
         built, left_out = known.build(taking_part, sizes)
         for name, reason in left_out.items():
             report.say(f"left out: {name}; {reason}")
