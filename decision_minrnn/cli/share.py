@@ -57,4 +57,4 @@ def share(
         if folder is not None:
             print(f"written {folder}")
         if push is not None:
-            print(f"published {upload(written, push, private)}")
+            print(f"published {upload(written, push, private).repository}")

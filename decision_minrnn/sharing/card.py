@@ -59,7 +59,7 @@ def _metadata(config: ModelConfig, origin: Origin | None) -> ModelCardData:
     return ModelCardData(
         library_name="decision_minrnn",
         pipeline_tag="reinforcement-learning",
-        tags=[*tags, *([environment] if environment else []), "model_hub_mixin"],
+        tags=[*tags, *([environment] if environment else [])],
         model_name=f"{config.encoder}-{environment}" if results else None,
         eval_results=results or None,
     )

@@ -27,7 +27,6 @@ class SharedPolicy:
 
     def to_json(self) -> str:
         """As written to `config.json`."""
-        # one level deeper than the hub's mixin looks for arguments
         return json.dumps({"format": FORMAT, "policy": asdict(self)}, indent=2) + "\n"
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""`save_pretrained`, `from_pretrained` and `push_to_hub` of a policy, by huggingface_hub's mixin."""
+"""`save_pretrained`, `from_pretrained` and `push_to_hub` of a policy, on the hub by huggingface_hub."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
-
-from huggingface_hub import HfApi, ModelHubMixin, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HFValidationError, HTTPError, RepositoryNotFoundError
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, TypeVar
 
 from decision_minrnn.checkpoint import model_content, read_model
 from decision_minrnn.config import Memory, ModelConfig
 from decision_minrnn.data.web import forbidden_by
-from decision_minrnn.errors import CheckpointError, DecisionMinRNNError
+from decision_minrnn.errors import CheckpointError
 from decision_minrnn.files import write_bytes_atomically
 from decision_minrnn.model import DecisionModel
 from decision_minrnn.origin import Origin
-from decision_minrnn.sharing.card import model_card
 from decision_minrnn.sharing.config import SharedPolicy, cards_json, without_folders
 
 WEIGHTS, CONFIG, CARDS, README = "model.safetensors", "config.json", "cards.json", "README.md"
@@ -41,8 +38,15 @@ def is_shared(name: str | Path) -> bool:
     return word.startswith(HUB) or (len(path.parts) == 2 and len(word.split("/")) == 2 and not path.parent.exists())
 
 
-class Shareable(ModelHubMixin):
-    """What `Policy` has of being shared."""
+class Published(NamedTuple):
+    """Where a policy is on the hub: addresses."""
+
+    repository: str
+    commit: str
+
+
+class Shareable:
+    """What `Policy` has of being shared, by the methods that huggingface_hub's own mixin has."""
 
     model: DecisionModel
     memory: Memory
@@ -64,39 +68,20 @@ class Shareable(ModelHubMixin):
             CheckpointError: nothing of that name, no connection, or files that are damaged or of another version.
             ConfigError: a memory or sampling that the model does not have.
         """
-        name = str(pretrained_model_name_or_path).removeprefix(HUB)
-        if Path(name).is_dir():
-            for file in (CONFIG, WEIGHTS):
-                if not (Path(name) / file).is_file():
-                    raise CheckpointError(f"{name} holds no shared policy: it has no {file}.")
-        if forbidden_by("HF_HUB_OFFLINE"):
-            options["local_files_only"] = True
-        with hub_errors(name):
-            try:
-                return super().from_pretrained(name, **options)
-            except (DecisionMinRNNError, HFValidationError):
-                raise
-            except (AttributeError, ValueError) as error:
-                # the mixin looks into the file before this project does
-                raise CheckpointError(f"{name}: {CONFIG} is damaged: {error}.") from error
+        acting = {name: options.pop(name) for name in ("memory", "context", "sampled") if name in options}
+        config, weights = _files(str(pretrained_model_name_or_path).removeprefix(HUB), options)
+        shared = SharedPolicy.read(config)
+        model = read_model(weights, ModelConfig, DecisionModel)
+        own = {"memory": shared.memory, "context": shared.context, "sampled": shared.sampled}
+        return cls(model, **own | acting, origin=shared.origin)  # type: ignore[call-arg]  # which are Policy's
 
-    def push_to_hub(self, repo_id: str, **options: Any) -> str:
-        """Write the policy to a model repository of the hub, which is made if it is not there, as one commit.
+    def save_pretrained(self, save_directory: str | Path) -> None:
+        """Write the policy to a folder, which is made if it is not there; files of the same names are replaced."""
+        # imported here: its metadata is huggingface_hub's, which takes longer to import than a policy to load
+        from decision_minrnn.sharing.card import model_card
 
-        Args:
-            repo_id: `owner/name`.
-            options: `private`, `token`, `branch`, `commit_message` and others of huggingface_hub.
-
-        Returns:
-            The commit's address.
-
-        Raises:
-            CheckpointError: no connection, or no right to write there.
-        """
-        with hub_errors(repo_id):
-            return str(super().push_to_hub(repo_id, **options))
-
-    def _save_pretrained(self, save_directory: Path) -> None:
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
         origin = self.origin and replace(self.origin, run=without_folders(self.origin.run))
         files = {
             WEIGHTS: model_content(self.model),
@@ -105,40 +90,85 @@ class Shareable(ModelHubMixin):
             README: model_card(self.model.config, origin).encode(),
         }
         for name, content in files.items():
-            write_bytes_atomically(save_directory / name, content)
+            write_bytes_atomically(folder / name, content)
 
-    @classmethod
-    def _from_pretrained(cls: type[Policy], *, model_id: str, **options: Any) -> Policy:
-        acting = {name: options.pop(name) for name in ("memory", "context", "sampled") if name in options}
-        if Path(model_id).is_dir():
-            config, weights = Path(model_id) / CONFIG, Path(model_id) / WEIGHTS
-        else:
-            config, weights = (Path(hf_hub_download(model_id, name, **options)) for name in (CONFIG, WEIGHTS))
-        shared = SharedPolicy.read(config)
-        model = read_model(weights, ModelConfig, DecisionModel)
-        own = {"memory": shared.memory, "context": shared.context, "sampled": shared.sampled}
-        return cls(model, **own | acting, origin=shared.origin)
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Write the policy to a model repository of the hub, which is made if it is not there, as one commit.
+
+        Args:
+            repo_id: `owner/name`.
+            options: `private`, `token`, `branch` and `commit_message`, as of `upload`.
+
+        Returns:
+            The commit's address.
+
+        Raises:
+            CheckpointError: no connection, or no right to write there.
+        """
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return upload(Path(folder), repo_id, **options).commit
 
 
-def upload(folder: Path, repo_id: str, private: bool = False) -> str:
+def upload(
+    folder: Path,
+    repo_id: str,
+    private: bool = False,
+    token: str | bool | None = None,
+    branch: str | None = None,
+    commit_message: str = "Share a policy",
+) -> Published:
     """Bring a shared policy's folder to a model repository of the hub, which is made if it is not there.
 
-    Other files in the folder stay here. Returns the repository's address, and raises as `Shareable.push_to_hub`.
+    Other files in the folder stay here.
+
+    Args:
+        folder: that `save_pretrained` wrote.
+        repo_id: `owner/name`.
+        private: whether a repository that is made is private.
+        token: of the hub; by default the one that `hf auth login` left.
+        branch: to commit to; by default the main one.
+        commit_message: in one line.
+
+    Raises:
+        CheckpointError: no connection, or no right to write there.
     """
+    from huggingface_hub import HfApi
+
     repo_id = repo_id.removeprefix(HUB)
     with hub_errors(repo_id):
-        api = HfApi()
+        api = HfApi(token=token)
         made = api.create_repo(repo_id, private=private, exist_ok=True)
-        files = [WEIGHTS, CONFIG, CARDS, README, VIDEO]
-        api.upload_folder(
-            repo_id=made.repo_id, folder_path=folder, allow_patterns=files, commit_message="Share a policy"
+        commit = api.upload_folder(
+            repo_id=made.repo_id,
+            folder_path=folder,
+            allow_patterns=[WEIGHTS, CONFIG, CARDS, README, VIDEO],
+            revision=branch,
+            commit_message=commit_message,
         )
-        return str(made)
+        return Published(str(made), commit.commit_url)
+
+
+def _files(name: str, options: dict[str, Any]) -> tuple[Path, Path]:
+    """Configuration and weights of a shared policy, downloaded if it is on the hub."""
+    if Path(name).is_dir():
+        for file in (CONFIG, WEIGHTS):
+            if not (Path(name) / file).is_file():
+                raise CheckpointError(f"{name} holds no shared policy: it has no {file}.")
+        return Path(name) / CONFIG, Path(name) / WEIGHTS
+    with hub_errors(name):
+        from huggingface_hub import hf_hub_download
+
+        if forbidden_by("HF_HUB_OFFLINE"):
+            options = options | {"local_files_only": True}
+        return Path(hf_hub_download(name, CONFIG, **options)), Path(hf_hub_download(name, WEIGHTS, **options))
 
 
 @contextmanager
 def hub_errors(name: str) -> Iterator[None]:
     """What goes wrong between here and the hub, as a `CheckpointError` that says what to do."""
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError, HTTPError, RepositoryNotFoundError
+
     try:
         yield
     except HFValidationError as error:

@@ -20,7 +20,10 @@ class Hub:
 
     url: str = ""
     models: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    private: set[str] = field(default_factory=set)
     requests: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    """Of commits."""
 
 
 @contextmanager
@@ -70,6 +73,8 @@ def serving() -> Iterator[Hub]:
                 asked = json.loads(body)
                 repo = f"{asked.get('organization') or 'someone'}/{asked['name']}"
                 hub.models.setdefault(repo, {})
+                if asked.get("private") or asked.get("visibility") == "private":
+                    hub.private.add(repo)
                 self._json({"url": f"{hub.url}/{repo}", "name": repo})
             elif self.path == "/api/validate-yaml":
                 self._json({"errors": [], "warnings": []})
@@ -81,6 +86,8 @@ def serving() -> Iterator[Hub]:
             elif "/commit/" in self.path:
                 repo = "/".join(self.path.split("/")[3:5])
                 for line in map(json.loads, body.decode().splitlines()):
+                    if line["key"] == "header":
+                        hub.messages.append(line["value"]["summary"])
                     if line["key"] == "file":
                         hub.models[repo][line["value"]["path"]] = base64.b64decode(line["value"]["content"])
                 self._json({"success": True, "commitOid": COMMIT, "commitUrl": f"{hub.url}/{repo}/commit/{COMMIT}"})

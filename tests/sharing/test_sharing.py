@@ -63,6 +63,15 @@ def test_a_policy_comes_back_to_the_bit(run: Run, tmp_path: Path, memory: str, c
     assert Policy.from_pretrained(str(tmp_path / "deep" / "shared"), memory="window", context=2).context == 2
 
 
+def test_a_policy_in_a_folder_needs_no_hub(shared: Path) -> None:
+    code = (
+        "import sys; from decision_minrnn.policy import Policy; "
+        f"Policy.from_pretrained({str(shared)!r}).reset(2, 20.0); print('huggingface_hub' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 def test_what_is_written_names_no_folder_of_this_machine(run: Run, shared: Path) -> None:
     assert {path.name for path in shared.iterdir()} == FILES
     for path in shared.iterdir():
@@ -231,7 +240,8 @@ for words in (
     ["evaluate", "hf://me/none"],
 ):
     print(main(words), flush=True)
-print(Policy.from_pretrained("me/hopper").push_to_hub("me/again"))
+options = {"private": True, "branch": "trial", "commit_message": "Once more"}
+print(Policy.from_pretrained("me/hopper").push_to_hub("me/again", **options))
 os.environ.pop("HF_TOKEN")
 print(main(["share", run, "--push", "me/hopper"]))
 """
@@ -259,6 +269,9 @@ def test_over_a_hub(run: Run, tmp_path: Path) -> None:
     del written["secret.txt"]
     assert hub.models["me/hopper"] == written
     assert hub.models["me/again"]["model.safetensors"] == written["model.safetensors"]
+    assert hub.private == {"me/again"}
+    assert hub.messages == ["Share a policy", "Once more"]
+    assert "POST /api/models/me/again/commit/trial" in hub.requests
     assert run.evaluation is not None
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert [tuple(row["returns"]) for row in scores["targets"]] == [row.returns for row in run.evaluation.targets]
