@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,16 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.table import Table
 
-from decision_minrnn.cli.console import progress_console
 from decision_minrnn.cli.options import read_encoder
-from decision_minrnn.cli.paper.shared import (
-    check_outputs,
-    conclude,
-    plain_table,
-    start_or_resume,
-    write_figure,
-)
-from decision_minrnn.config import OptionValue
+from decision_minrnn.cli.paper.shared import DrawnOutput, OfEachRun, plain_table, start_or_resume
 from decision_minrnn.encoders import encoder_options
 from decision_minrnn.tasks.corpus import Corpus
 from decision_minrnn.tasks.text import PAPER, LanguageModel, TextConfig
@@ -33,12 +25,8 @@ COMMAND = "language-model"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Settings(TextConfig):
+class _Settings(OfEachRun, TextConfig):
     """What all runs have in common."""
-
-    encoder: tyro.conf.Suppress[str] = "mingru"
-    seed: tyro.conf.Suppress[int] = 0
-    encoder_options: tyro.conf.Suppress[Mapping[str, OptionValue]] = field(default_factory=dict)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -48,13 +36,11 @@ def main(arguments: Sequence[str]) -> None:
 
 def _start(
     settings: Annotated[_Settings, tyro.conf.OmitArgPrefixes, tyro.conf.PositionalRequiredArgs],
+    output: tyro.conf.OmitArgPrefixes[DrawnOutput],
     encoders: tuple[str, ...] = ("mingru", "minlstm", "mamba", "transformer"),
     seeds: tuple[int, ...] = (0,),
     equal_size: bool = True,
     full: bool = False,
-    figure: Path | None = None,
-    csv: Path | None = None,
-    json: str | None = None,
 ) -> None:
     """Train encoders to predict the characters of a text file, and print nats and bits a character.
 
@@ -69,17 +55,13 @@ def _start(
             parameters as it.
         full: The paper's width and layers, and nanoGPT's context, batch, updates, learning rate and dropout, in place
             of these flags (days on a CPU).
-        figure: Draw the validation curves into this file; its ending is the format (extra: plot).
-        csv: Write the numbers of the curves to this file.
-        json: Write the results to this file as well, or to standard output if "-".
     """
     from decision_minrnn.tasks.equal_size import matched_width
     from decision_minrnn.tasks.experiment import PlannedRun, folder_name, start_experiment
     from decision_minrnn.tasks.model import TokenModel
     from decision_minrnn.tasks.training import model_config
 
-    check_outputs(json, figure, csv)
-    console = progress_console(stderr=json == "-")
+    output.check()
     common = replace(settings, **PAPER) if full else settings
     task_of = _task_maker()
     task = task_of(common)
@@ -96,27 +78,26 @@ def _start(
         runs.extend(
             PlannedRun(f"{folder_name(name, options)}__seed-{seed}", replace(config, seed=seed)) for seed in seeds
         )
-    folder, finished = start_experiment(COMMAND, runs, task_of, out=settings.out, console=console)
-    write_figure([_panel(folder, finished)], f"characters of {Path(settings.file).name}", figure, csv)
-    conclude(COMMAND, folder, finished, _table(finished), json)
+    folder, finished = start_experiment(COMMAND, runs, task_of, out=settings.out, console=output.progress)
+    _show(folder, finished, output)
 
 
-def _resume(resume: Path, figure: Path | None = None, csv: Path | None = None, json: str | None = None) -> None:
+def _resume(resume: Path, output: tyro.conf.OmitArgPrefixes[DrawnOutput]) -> None:
     """Go on with an experiment that was stopped, with the settings it was started with.
 
     Args:
         resume: Its folder.
-        figure: Draw the validation curves into this file; its ending is the format (extra: plot).
-        csv: Write the numbers of the curves to this file.
-        json: Write the results to this file as well, or to standard output if "-".
     """
     from decision_minrnn.tasks.experiment import resume_experiment
 
-    check_outputs(json, figure, csv)
-    console = progress_console(stderr=json == "-")
-    finished = resume_experiment(resume, COMMAND, TextConfig, _task_maker(), console)
-    write_figure([_panel(resume, finished)], f"characters of {Path(finished[0].plan.config.file).name}", figure, csv)
-    conclude(COMMAND, resume, finished, _table(finished), json)
+    output.check()
+    finished = resume_experiment(resume, COMMAND, TextConfig, _task_maker(), output.progress)
+    _show(resume, finished, output)
+
+
+def _show(folder: Path, finished: Sequence[FinishedRun[TextConfig]], output: DrawnOutput) -> None:
+    output.draw([_panel(folder, finished)], f"characters of {Path(finished[0].plan.config.file).name}")
+    output.conclude(COMMAND, folder, finished, _table(finished))
 
 
 def _task_maker() -> Callable[[TextConfig], LanguageModel]:

@@ -8,7 +8,8 @@ from dataclasses import asdict
 import tyro
 
 from decision_minrnn.cli.console import wide_console
-from decision_minrnn.cli.paper.shared import check_outputs, plain_table
+from decision_minrnn.cli.outputs import check_output
+from decision_minrnn.cli.paper.shared import plain_table
 from decision_minrnn.files import write_json
 
 
@@ -29,7 +30,7 @@ def _parameters(width: int = 64, expansions: tuple[int, ...] = (1, 2, 3, 4), jso
     """
     from decision_minrnn.tasks.parameters import count_parameters
 
-    check_outputs(json)
+    check_output("--json", json)
     rows = count_parameters(width, expansions)
     if json is not None:
         write_json(json, [asdict(row) for row in rows])

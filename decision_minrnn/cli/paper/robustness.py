@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 from rich.table import Table
 
-from decision_minrnn.cli.console import progress_console
 from decision_minrnn.cli.options import read_encoder
-from decision_minrnn.cli.paper.shared import (
-    check_outputs,
-    conclude,
-    plain_table,
-    start_or_resume,
-    write_figure,
-)
-from decision_minrnn.config import OptionValue
+from decision_minrnn.cli.paper.shared import DrawnOutput, OfEachRun, plain_table, start_or_resume
 from decision_minrnn.tasks.copying import CopyingConfig, SelectiveCopying
 
 if TYPE_CHECKING:
@@ -30,12 +22,9 @@ COMMAND = "robustness"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Settings(CopyingConfig):
+class _Settings(OfEachRun, CopyingConfig):
     """Of all runs, but for what is varied."""
 
-    encoder: tyro.conf.Suppress[str] = "mingru"
-    seed: tyro.conf.Suppress[int] = 0
-    encoder_options: tyro.conf.Suppress[Mapping[str, OptionValue]] = field(default_factory=dict)
     length: int = 32
     data_tokens: int = 4
     width: int = 32
@@ -52,15 +41,13 @@ def main(arguments: Sequence[str]) -> None:
 
 def _start(
     settings: tyro.conf.OmitArgPrefixes[_Settings],
+    output: tyro.conf.OmitArgPrefixes[DrawnOutput],
     encoders: tuple[str, ...] = ("mingru", "minlstm"),
     vary_forget_bias: tuple[float, ...] = (0.0, 1.0, 3.0, 5.0),
     vary_learning_rate: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2),
     vary_dropout: tuple[float, ...] = (0.0, 0.1, 0.3),
     vary_layers: tuple[int, ...] = (1, 2, 3),
     seeds: tuple[int, ...] = (0,),
-    figure: Path | None = None,
-    csv: Path | None = None,
-    json: str | None = None,
 ) -> None:
     """Train on a small Selective Copying with one setting at a time varied, and print the accuracies.
 
@@ -74,15 +61,11 @@ def _start(
         vary_dropout: Probabilities of dropout.
         vary_layers: Numbers of blocks.
         seeds: Seeds of weights and sequences.
-        figure: Draw accuracy against each setting into this file; its ending is the format (extra: plot).
-        csv: Write the numbers of the figure to this file.
-        json: Write the results to this file as well, or to standard output if "-".
     """
     from decision_minrnn.tasks.experiment import start_experiment
     from decision_minrnn.tasks.robustness import planned_runs
 
-    check_outputs(json, figure, csv)
-    console = progress_console(stderr=json == "-")
+    output.check()
     values: dict[str, Sequence[float]] = {
         "forget_bias": vary_forget_bias,
         "learning_rate": vary_learning_rate,
@@ -90,37 +73,27 @@ def _start(
         "layers": vary_layers,
     }
     runs = planned_runs(settings, [read_encoder(word) for word in encoders], values, seeds)
-    folder, finished = start_experiment(COMMAND, runs, SelectiveCopying, out=settings.out, console=console)
-    _conclude(folder, finished, figure, csv, json)
+    folder, finished = start_experiment(COMMAND, runs, SelectiveCopying, out=settings.out, console=output.progress)
+    _show(folder, finished, output)
 
 
-def _resume(resume: Path, figure: Path | None = None, csv: Path | None = None, json: str | None = None) -> None:
+def _resume(resume: Path, output: tyro.conf.OmitArgPrefixes[DrawnOutput]) -> None:
     """Go on with an experiment that was stopped, with the settings it was started with.
 
     Args:
         resume: Its folder.
-        figure: Draw accuracy against each setting into this file; its ending is the format (extra: plot).
-        csv: Write the numbers of the figure to this file.
-        json: Write the results to this file as well, or to standard output if "-".
     """
     from decision_minrnn.tasks.experiment import resume_experiment
 
-    check_outputs(json, figure, csv)
-    console = progress_console(stderr=json == "-")
-    finished = resume_experiment(resume, COMMAND, CopyingConfig, SelectiveCopying, console)
-    _conclude(resume, finished, figure, csv, json)
+    output.check()
+    finished = resume_experiment(resume, COMMAND, CopyingConfig, SelectiveCopying, output.progress)
+    _show(resume, finished, output)
 
 
-def _conclude(
-    folder: Path,
-    finished: Sequence[FinishedRun[CopyingConfig]],
-    figure: Path | None,
-    csv: Path | None,
-    json: str | None,
-) -> None:
+def _show(folder: Path, finished: Sequence[FinishedRun[CopyingConfig]], output: DrawnOutput) -> None:
     panels = _panels(finished)
-    write_figure(panels, SelectiveCopying(finished[0].plan.config).describe().split(" (")[0], figure, csv)
-    conclude(COMMAND, folder, finished, _table(panels), json)
+    output.draw(panels, SelectiveCopying(finished[0].plan.config).describe().split(" (")[0])
+    output.conclude(COMMAND, folder, finished, _table(panels))
 
 
 def _panels(finished: Sequence[FinishedRun[CopyingConfig]]) -> list[Panel]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 from rich.table import Table
 
-from decision_minrnn.cli.console import progress_console, wide_console
-from decision_minrnn.cli.paper.shared import check_outputs, plain_table, write_figure
+from decision_minrnn.cli.paper.shared import DrawnOutput, plain_table
 from decision_minrnn.files import write_json
 from decision_minrnn.tasks.scaling import ScalingConfig
 
@@ -25,36 +23,27 @@ def main(arguments: Sequence[str]) -> None:
     tyro.cli(_scaling, prog="decision-minrnn paper scaling", args=list(arguments))
 
 
-def _scaling(
-    config: tyro.conf.OmitArgPrefixes[ScalingConfig],
-    figure: Path | None = None,
-    csv: Path | None = None,
-    json: str | None = None,
-) -> None:
+def _scaling(config: tyro.conf.OmitArgPrefixes[ScalingConfig], output: tyro.conf.OmitArgPrefixes[DrawnOutput]) -> None:
     """Time a training step of each encoder at growing lengths, and measure its peak memory.
 
     The slope is the exponent of the length in the time, fitted over the upper half of the lengths.
 
     Args:
         config: What is measured.
-        figure: Draw time and memory against length, on logarithmic axes, into this file; its ending is the format
-            (extra: plot).
-        csv: Write the numbers to this file.
-        json: Write the numbers and slopes to this file as well, or to standard output if "-".
+        output: Where numbers and curves go.
     """
     import torch
 
     from decision_minrnn.tasks.scaling import measure_scaling, slope
     from decision_minrnn.versions import versions
 
-    check_outputs(json, figure, csv)
-    console = progress_console(stderr=json == "-")
-    costs = measure_scaling(config, lambda name: console.print(f"measuring {name}", highlight=False))
+    output.check()
+    costs = measure_scaling(config, lambda name: output.progress.print(f"measuring {name}", highlight=False))
     by_encoder = {
         name: [cost for cost in costs if cost.encoder == name] for name in dict.fromkeys(c.encoder for c in costs)
     }
     slopes = {name: slope(own) for name, own in by_encoder.items()}
-    if json is not None:
+    if output.json is not None:
         content = {
             "config": asdict(config),
             "threads": config.threads or torch.get_num_threads(),
@@ -62,12 +51,10 @@ def _scaling(
             "slopes": slopes,
             "costs": [asdict(cost) for cost in costs],
         }
-        write_json(json, content)
-    write_figure(
-        _panels(by_encoder), f"one training step, batch {config.batch_size}, width {config.width}", figure, csv
-    )
+        write_json(output.json, content)
+    output.draw(_panels(by_encoder), f"one training step, batch {config.batch_size}, width {config.width}")
     for table in (_table(by_encoder, "milliseconds", slopes), _table(by_encoder, "megabytes", {})):
-        wide_console(stderr=json == "-").print(table)
+        output.console.print(table)
 
 
 def _table(by_encoder: dict[str, list[StepCost]], what: str, slopes: dict[str, float | None]) -> Table:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 from rich.table import Table
 
-from decision_minrnn.cli.console import progress_console
 from decision_minrnn.cli.options import read_encoder
-from decision_minrnn.cli.paper.shared import check_outputs, conclude, plain_table, start_or_resume
-from decision_minrnn.config import OptionValue
+from decision_minrnn.cli.paper.shared import OfEachRun, Output, plain_table, start_or_resume
 from decision_minrnn.tasks.copying import PAPER, CopyingConfig, SelectiveCopying
 
 if TYPE_CHECKING:
@@ -23,13 +21,10 @@ COMMAND = "selective-copying"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Settings(CopyingConfig):
+class _Settings(OfEachRun, CopyingConfig):
     """What all runs have in common."""
 
-    encoder: tyro.conf.Suppress[str] = "mingru"
     layers: tyro.conf.Suppress[int] = 3
-    seed: tyro.conf.Suppress[int] = 0
-    encoder_options: tyro.conf.Suppress[Mapping[str, OptionValue]] = field(default_factory=dict)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -39,11 +34,11 @@ def main(arguments: Sequence[str]) -> None:
 
 def _start(
     settings: tyro.conf.OmitArgPrefixes[_Settings],
+    output: tyro.conf.OmitArgPrefixes[Output],
     encoders: tuple[str, ...] = ("mingru:expansion=2",),
     layers: tuple[int, ...] = (1, 3),
     seeds: tuple[int, ...] = (0,),
     full: bool = False,
-    json: str | None = None,
 ) -> None:
     """Train encoders to remember tokens among noise and say them in order, and print how often they are right.
 
@@ -57,12 +52,10 @@ def _start(
         seeds: Seeds of weights and sequences.
         full: The paper's length, data tokens, vocabulary, width, updates, batch, learning rate, dropout and clip in
             place of these flags (days on a CPU).
-        json: Write the results to this file as well, or to standard output if "-".
     """
     from decision_minrnn.tasks.experiment import PlannedRun, folder_name, start_experiment
 
-    check_outputs(json)
-    console = progress_console(stderr=json == "-")
+    output.check()
     common = replace(settings, **PAPER) if full else settings
     runs: list[PlannedRun[CopyingConfig]] = []
     for name, options in map(read_encoder, encoders):
@@ -70,23 +63,21 @@ def _start(
             for seed in seeds:
                 config = replace(common, encoder=name, encoder_options=options, layers=count, seed=seed)
                 runs.append(PlannedRun(f"{folder_name(name, options)}__layers-{count}__seed-{seed}", config))
-    folder, finished = start_experiment(COMMAND, runs, SelectiveCopying, out=settings.out, console=console)
-    conclude(COMMAND, folder, finished, _table(finished), json)
+    folder, finished = start_experiment(COMMAND, runs, SelectiveCopying, out=settings.out, console=output.progress)
+    output.conclude(COMMAND, folder, finished, _table(finished))
 
 
-def _resume(resume: Path, json: str | None = None) -> None:
+def _resume(resume: Path, output: tyro.conf.OmitArgPrefixes[Output]) -> None:
     """Go on with an experiment that was stopped, with the settings it was started with.
 
     Args:
         resume: Its folder.
-        json: Write the results to this file as well, or to standard output if "-".
     """
     from decision_minrnn.tasks.experiment import resume_experiment
 
-    check_outputs(json)
-    console = progress_console(stderr=json == "-")
-    finished = resume_experiment(resume, COMMAND, CopyingConfig, SelectiveCopying, console)
-    conclude(COMMAND, resume, finished, _table(finished), json)
+    output.check()
+    finished = resume_experiment(resume, COMMAND, CopyingConfig, SelectiveCopying, output.progress)
+    output.conclude(COMMAND, resume, finished, _table(finished))
 
 
 def _table(finished: Sequence[FinishedRun[CopyingConfig]]) -> Table:
