@@ -1,4 +1,4 @@
-"""Damage for files: bits flipped, pieces cut and moved, and values replaced inside of what stays well formed."""
+"""Damage for files: bits flipped, pieces cut and moved, values replaced inside of what stays well formed; a trap."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ VALUES: tuple[Any, ...] = (
     *NUMBERS, None, True, "", "x", "../../x", "\0", "é" * 50, [], {}, [[]], [1, "2"], {"a": 1}, 0.5, -0.0, 1e308,
     float("nan"), float("inf"), [10**12, 10**12], "float32", "F64", "mamba", "transformer",
 )  # fmt: skip
+
+
+class Trap:
+    """Leaves a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.path,))
 
 
 def mutate(folder: Path, generator: random.Random) -> None:

@@ -34,6 +34,15 @@ def assert_same_run(run: Path, other: Path) -> None:
     assert_events_are_the_metrics(run)
 
 
+def assert_close_metrics(run: Path, other: Path) -> None:
+    """The same lines of metrics, within a thousandth."""
+    rows, expected = read_metrics(run), read_metrics(other)
+    assert [row.keys() for row in rows] == [row.keys() for row in expected]
+    for row, wanted in zip(rows, expected, strict=True):
+        for name in wanted.keys() - {"charts/updates_per_second"}:
+            assert row[name] == pytest.approx(wanted[name], rel=1e-3), (run, row["update"], name)
+
+
 def assert_events_are_the_metrics(run: Path) -> None:
     expected: dict[str, list[tuple[int, float]]] = {}
     for row in read_metrics(run):

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from mutations import Trap
 from tiny import random_model
 
 from decision_minrnn.checkpoint import (
@@ -164,16 +165,6 @@ def test_a_model_of_other_shapes_is_refused(tmp_path: Path) -> None:
     rewrite(folder / "checkpoint.json", lambda about: about["sha256"].update({path.name: digest}))
     with pytest.raises(CheckpointError, match=r"(?s)does not hold a model of this version.*head\.weight"):
         load_model(folder)
-
-
-class Trap:
-    """Leaves a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple:
-        return (Path.touch, (self.path,))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "training.safetensors"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from test_training import DATA, assert_same_run
-from tiny import train_config, trajectories
+from runs_compared import assert_close_metrics, assert_same_run
+from test_training import DATA
+from tiny import train_config, trajectories, with_nan
 
 from decision_minrnn import graphed, replay
 from decision_minrnn.checkpoint import checkpoint_folders
@@ -22,7 +22,6 @@ from decision_minrnn.errors import TrainingError
 from decision_minrnn.graphed import GraphedLearner, build_learner, can_be_graphed
 from decision_minrnn.interruption import TrainingInterrupted
 from decision_minrnn.learner import NotFiniteError, PolicyLearner, Step, build_model
-from decision_minrnn.tracking import read_metrics
 from decision_minrnn.training import resume, train
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -119,11 +118,7 @@ def test_resuming_is_not_stopping(tmp_path: Path, settings: dict[str, Any]) -> N
 def test_a_run_is_logged_saved_and_evaluated_when_it_should_be(tmp_path: Path, always: None) -> None:
     graphed_run = train(train_config(tmp_path / "graphed", evaluate_every=5), DATA)
     plain_run = train(train_config(tmp_path / "plain", evaluate_every=5, cuda_graph=False), DATA)
-    rows, expected = read_metrics(graphed_run.folder), read_metrics(plain_run.folder)
-    assert [row.keys() for row in rows] == [row.keys() for row in expected]
-    for row, wanted in zip(rows, expected, strict=True):
-        for name in wanted.keys() - {"charts/updates_per_second"}:
-            assert row[name] == pytest.approx(wanted[name], rel=1e-3), (row["update"], name)
+    assert_close_metrics(graphed_run.folder, plain_run.folder)
 
 
 def test_a_signal_stops_after_the_updates_under_way(
@@ -141,23 +136,13 @@ def test_a_signal_stops_after_the_updates_under_way(
         train(train_config(tmp_path / "run"), DATA)
 
 
-@pytest.fixture
-def broken() -> Trajectories:
-    """Data whose last step is not a number; its statistics are those of the sound part."""
-    observations = DATA.observations.copy()
-    observations[-1, 0] = np.nan
-    data = dataclasses.replace(DATA, observations=observations)
-    data.__dict__["statistics"] = DATA.statistics
-    return data
-
-
 NOT_FINITE = {"updates": 200, "batch_size": 1, "context": 2, "log_every": 50, "checkpoint_every": 50}
 
 
-def test_a_loss_that_is_not_finite(tmp_path: Path, broken: Trajectories) -> None:
+def test_a_loss_that_is_not_finite(tmp_path: Path) -> None:
     """Weights and moments stay as they were before the update, whose batch is given."""
     config = train_config(tmp_path, dropout=0.3, **NOT_FINITE)
-    plain, learner = (learner_of(kind, config, broken) for kind in (PolicyLearner, GraphedLearner))
+    plain, learner = (learner_of(kind, config, with_nan(DATA)) for kind in (PolicyLearner, GraphedLearner))
     torch.manual_seed(1)
     with pytest.raises(NotFiniteError) as expected:
         learnt(plain, 200)
@@ -175,9 +160,9 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, broken: Trajectories) -> None
         assert wanted is tensor is None or torch.allclose(tensor, wanted, rtol=0, atol=0, equal_nan=True), name
 
 
-def test_a_run_that_fails_says_where_its_batch_is(tmp_path: Path, always: None, broken: Trajectories) -> None:
+def test_a_run_that_fails_says_where_its_batch_is(tmp_path: Path, always: None) -> None:
     with pytest.raises(TrainingError, match=r"update (\d+): the loss is nan") as caught:
-        train(train_config(tmp_path / "run", **NOT_FINITE), broken)
+        train(train_config(tmp_path / "run", **NOT_FINITE), with_nan(DATA))
     update = int(str(caught.value).split(":")[0].removeprefix("update "))
     folder = tmp_path / "run" / f"not-finite-{update:07d}"
     assert safetensors.torch.load_file(folder / "batch.safetensors")["observations"].isnan().any()

@@ -9,11 +9,10 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import safetensors.torch
 from runs_compared import Killed, after_update, assert_same_run, kill
-from tiny import LEDGER, train_config, trajectories
+from tiny import LEDGER, train_config, trajectories, with_nan
 
 from decision_minrnn.checkpoint import latest_checkpoint, load_model
 from decision_minrnn.config import TrainConfig
@@ -37,11 +36,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
-    observations = DATA.observations.copy()
-    observations[-1, 0] = np.nan
-    # the readers refuse such data; its statistics are those of the sound part
-    data = dataclasses.replace(DATA, observations=observations)
-    data.__dict__["statistics"] = DATA.statistics
+    data = with_nan(DATA)
     settings = {"updates": 200, "batch_size": 1, "context": 2, "checkpoint_every": 1}
     with pytest.raises(TrainingError, match=r"update (\d+): the loss is nan") as caught:
         train(train_config(tmp_path / "run", **settings), data)

@@ -17,23 +17,13 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from mutations import mutate, seal
+from mutations import Trap, mutate, seal
 from tiny import write_hopper_file
 
 from decision_minrnn.data import load_dataset
 from decision_minrnn.data.d4rl import read_d4rl
 from decision_minrnn.data.npz import read_raw_npz
 from decision_minrnn.errors import CheckpointError, DataError, DecisionMinRNNError
-
-
-class Trap:
-    """Leaves a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple:
-        return (Path.touch, (self.path,))
 
 
 def saved_by(write: Callable[[io.BytesIO, object], object]) -> Callable[[object], bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,15 @@ def trajectories(lengths: tuple[int, ...] = (9, 5, 12, 7, 30), seed: int = 0, **
         "references": {"card": Reference(0.0, 50.0, "made up")},
     }
     return Trajectories(**settings | facts)
+
+
+def with_nan(data: Trajectories) -> Trajectories:
+    """The same but for its last observation: the readers refuse such data; its statistics are those of the sound."""
+    observations = data.observations.copy()
+    observations[-1, 0] = np.nan
+    damaged = replace(data, observations=observations)
+    damaged.__dict__["statistics"] = data.statistics
+    return damaged
 
 
 def train_config(out: Path, **settings: Any) -> TrainConfig:

@@ -7,11 +7,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from tiny import train_config, trajectories
+from runs_compared import assert_close_metrics
+from tiny import train_config, trajectories, with_nan
 
 from decision_minrnn.checkpoint import checkpoint_folders, latest_checkpoint, load_model
 from decision_minrnn.cli import main
@@ -79,11 +79,7 @@ def test_without_dropout_each_is_its_single_run(tmp_path: Path, settings: dict[s
     assert [run.folder.name for run in runs] == ["seed-3", "seed-0", "seed-8"]
     for seed, run in zip(SEEDS, runs, strict=True):
         alone = train(train_config(tmp_path / f"alone-{seed}", seed=seed, **settings), DATA)
-        rows, expected = read_metrics(run.folder), read_metrics(alone.folder)
-        assert [row.keys() for row in rows] == [row.keys() for row in expected]
-        for row, wanted in zip(rows, expected, strict=True):
-            for name in wanted.keys() - {"charts/updates_per_second"}:
-                assert row[name] == pytest.approx(wanted[name], rel=1e-3), (seed, row["update"], name)
+        assert_close_metrics(run.folder, alone.folder)
         found, wanted_weights = (load_model(latest_checkpoint(r.folder)).state_dict() for r in (run, alone))
         for name, tensor in wanted_weights.items():
             torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=1e-5)
@@ -118,10 +114,7 @@ def test_each_goes_on_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_one_that_fails_stops_all_where_they_are(tmp_path: Path) -> None:
-    observations = DATA.observations.copy()
-    observations[-1, 0] = np.nan
-    data = dataclasses.replace(DATA, observations=observations)
-    data.__dict__["statistics"] = DATA.statistics
+    data = with_nan(DATA)
     settings = {"updates": 200, "batch_size": 1, "context": 2, "checkpoint_every": 2, "evaluate": False}
     with pytest.raises(TrainingError, match=r"update (\d+): the loss is nan") as caught:
         train_seeds(train_config(tmp_path / "all", dropout=0.0, **settings), SEEDS, data, together=True)
