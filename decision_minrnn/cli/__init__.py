@@ -28,7 +28,7 @@ COMMANDS = {
     "selftest": "check that this installation computes what it claims",
     "benchmark": "measure speed on this machine",
     "paper": 'the other experiments of "Were RNNs All We Needed?"',
-    "completion": "complete commands and flags in bash or zsh",
+    "completion": "complete commands and flags in bash, zsh or fish",
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from io import StringIO
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import tyro
 
@@ -28,38 +28,79 @@ complete -o default -F _decision_minrnn decision-minrnn
 
 _ZSH = "autoload -U +X bashcompinit && bashcompinit\n"
 
+_FISH = """# fish completion of decision-minrnn
+function __decision_minrnn_after
+    set -l words
+    for word in (commandline -opc)
+        string match -q -- '-*' $word; or set -a words $word
+    end
+    set -e words[1]
+    string match -q -- $argv[1] "$words "
+end
+"""
+
+
+class Known(NamedTuple):
+    """What may come after the words of a command."""
+
+    words: str
+    commands: list[str]
+    flags: list[str]
+
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
     tyro.cli(completion, prog="decision-minrnn completion", args=arguments)
 
 
-def completion(shell: Annotated[Literal["bash", "zsh"], tyro.conf.Positional]) -> None:
+def completion(shell: Annotated[Literal["bash", "zsh", "fish"], tyro.conf.Positional]) -> None:
     """Print a script that completes commands and flags in a shell; where none fits, names of files.
 
     bash: decision-minrnn completion bash > ~/.local/share/bash-completion/completions/decision-minrnn
 
     zsh:  decision-minrnn completion zsh >> ~/.zshrc
 
+    fish: decision-minrnn completion fish > ~/.config/fish/completions/decision-minrnn.fish
+
     Args:
         shell: The shell that reads it.
     """
-    print((_ZSH if shell == "zsh" else "") + completion_script(), end="")
+    scripts = {"bash": bash_script, "zsh": lambda known: _ZSH + bash_script(known), "fish": fish_script}
+    print(scripts[shell](known_words()), end="")
 
 
-def completion_script() -> str:
-    """A function of bash that knows every command and its flags."""
+def known_words() -> list[Known]:
+    """Every command and its flags, longer words first and none at all last."""
     from decision_minrnn.cli import COMMANDS, FLAGS
 
-    cases = []
+    known = []
     for command in COMMANDS:
         text = _help([command])
         inside = _commands(text)
-        cases += [(f"{command} {name}", _flags(_help([command, name]))) for name in inside]
-        cases.append((command, [*inside, *_flags(text)]))
-    first = [*COMMANDS, *FLAGS, "--help"]
-    patterns = [f'        "{words} "*) known="{" ".join(known)}" ;;' for words, known in cases]
-    return _BASH.format(cases="\n".join([*patterns, f'        *) known="{" ".join(first)}" ;;']))
+        known += [Known(f"{command} {name}", [], _flags(_help([command, name]))) for name in inside]
+        known.append(Known(command, inside, _flags(text)))
+    return [*known, Known("", [*COMMANDS], [*FLAGS, "--help"])]
+
+
+def bash_script(known: Sequence[Known]) -> str:
+    """A function of bash that knows every command and its flags."""
+    patterns = [f'"{words} "*' if words else "*" for words, _, _ in known]
+    offers = [" ".join([*commands, *flags]) for _, commands, flags in known]
+    cases = [f'        {pattern}) known="{offer}" ;;' for pattern, offer in zip(patterns, offers, strict=True)]
+    return _BASH.format(cases="\n".join(cases))
+
+
+def fish_script(known: Sequence[Known]) -> str:
+    """The same for fish, which offers flags after a dash alone, and files where no command is to come."""
+    lines = []
+    for words, commands, flags in known:
+        # a command of a group stands right behind it, and flags anywhere behind their command
+        pattern = f"{words} " if commands else f"{words} *"
+        after = f"complete -c decision-minrnn -n '__decision_minrnn_after \"{pattern}\"'"
+        if commands:
+            lines.append(f"{after} -f -a '{' '.join(commands)}'")
+        lines.append(after + "".join(f" -l {flag.removeprefix('--')}" for flag in flags))
+    return _FISH + "\n".join(lines) + "\n"
 
 
 def _help(words: Sequence[str]) -> str:
