@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from decision_minrnn.checkpoint import checkpoint_folders
 from decision_minrnn.data.resolve import locate
 from decision_minrnn.errors import CheckpointError, DecisionMinRNNError
 from decision_minrnn.origin import RunInfo
@@ -41,7 +42,8 @@ def read_results(folders: Iterable[Path]) -> list[Result]:
     """The finished and evaluated runs among folders; those that hold no run or an unfinished one are left out."""
     results, names = [], dict[str, str]()
     for folder in folders:
-        if (folder / "config.json").exists() and is_finished(folder, info := read_run(folder)) and info.train.evaluate:
+        # other folders have a config.json too: a shared policy, what `data collect` trained
+        if checkpoint_folders(folder) and is_finished(folder, info := read_run(folder)) and info.train.evaluate:
             dataset = info.train.dataset
             names[dataset] = names.get(dataset) or _name(dataset)
             results.append(_read(folder, info, names[dataset]))

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from made_runs import make_run
+from tiny import random_model
 
 from decision_minrnn.errors import CheckpointError
+from decision_minrnn.policy import Policy
 from decision_minrnn.sweep.results import read_results
 
 
@@ -17,6 +19,7 @@ def test_only_what_is_finished_and_evaluated_counts(tmp_path: Path) -> None:
     make_run(tmp_path / "begun", update=20, seed=1)
     make_run(tmp_path / "not-evaluated", evaluate=False, seed=2)
     (tmp_path / "no-run").mkdir()
+    Policy(random_model()).save_pretrained(tmp_path / "shared")
     (tmp_path / "file").touch()
     assert [result.folder.name for result in read_results(sorted(tmp_path.iterdir()))] == ["done"]
 
