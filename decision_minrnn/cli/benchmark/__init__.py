@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from importlib import import_module
 
-from tyro.extras import subcommand_cli_from_dict
+import tyro
+
+from decision_minrnn.cli.groups import choose_command
+
+COMMANDS = {
+    "speed": "training and acting beside public implementations",
+    "encoders": "every encoder: size, error of its steps, speed; or beside public implementations",
+    "gpu": "recurrences on a GPU beside its memory's speed, and updates plain and replayed",
+    "returns": "scores of encoders on D4RL's locomotion datasets, beside the published ones",
+    "context": "updates in short and in long rows, and their memory",
+    "latency": "one control step in every form in which a policy can be run",
+    "evaluation": "an evaluation beside the bare simulator",
+}
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Parse the command line and run it."""
-    from decision_minrnn.cli.benchmark.context import show_contexts
-    from decision_minrnn.cli.benchmark.encoders import show_encoders
-    from decision_minrnn.cli.benchmark.evaluation import show_evaluation
-    from decision_minrnn.cli.benchmark.gpu import show_gpu
-    from decision_minrnn.cli.benchmark.latency import show_latency
-    from decision_minrnn.cli.benchmark.returns import show_returns
-    from decision_minrnn.cli.benchmark.speed import show_speed
-
-    commands: dict[str, Any] = {
-        "speed": show_speed,
-        "encoders": show_encoders,
-        "gpu": show_gpu,
-        "returns": show_returns,
-        "context": show_contexts,
-        "latency": show_latency,
-        "evaluation": show_evaluation,
-    }
-    subcommand_cli_from_dict(
-        commands,
-        prog="decision-minrnn benchmark",
-        description="Measure speed on this machine.",
-        args=list(arguments),
-    )
+    """Run one measurement."""
+    command, rest = choose_command("decision-minrnn benchmark", "Measurements on this machine.", COMMANDS, arguments)
+    chosen = getattr(import_module(f"decision_minrnn.cli.benchmark.{command}"), f"show_{command}")
+    tyro.cli(chosen, prog=f"decision-minrnn benchmark {command}", args=rest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decision_minrnn.cli.benchmark.shared import Format, reporting
 
 
-def show_contexts(
+def show_context(
     contexts: tuple[int, ...] = (20, 64, 256, 1000, 4096, 16384),
     steps: int = 16384,
     encoder: str = "mingru",
