@@ -134,8 +134,8 @@ class TrainConfig(RunConfig):
     """How to train a policy."""
 
     dataset: str
-    """What to train on: a name from `decision-minrnn data list`, a Minari id, or the path of an HDF5 file or Minari
-    folder."""
+    """What to train on: a name from `decision-minrnn data list`, a Minari id, or the path of an HDF5 or npz file or
+    Minari folder."""
 
     env: str | None = None
     """Environment of the data, where the dataset does not say: a card's name, a gymnasium id or the path of a card."""

@@ -128,7 +128,9 @@ def locate(name_or_path: str | os.PathLike[str]) -> Location:
     if cached.is_file():
         return Location(_short(name), name, f"D4RL file {cached}", cached)
     known = [*cards, *(alias for card in cards.values() for alias in card.aliases)]
-    raise UnknownNameError("dataset", name, known, "Or give the path of an HDF5 file or of a Minari dataset's folder.")
+    raise UnknownNameError(
+        "dataset", name, known, "Or give the path of an HDF5 or npz file, or of a Minari dataset's folder."
+    )
 
 
 def locate_card(card: DatasetCard, asked: str | None = None) -> Location:

@@ -90,7 +90,7 @@ def test_unknown_name_suggests_the_nearest(name: str, near: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "no/such/folder", "/no/such", "text.txt", "a b c"])
 def test_unknown_names_of_other_forms(name: str) -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown dataset.*path of an HDF5 file"):
+    with pytest.raises(UnknownNameError, match=r"unknown dataset.*path of an HDF5 or npz file"):
         load_dataset(name)
 
 

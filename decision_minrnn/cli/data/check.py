@@ -23,7 +23,7 @@ def check_dataset(name: Annotated[str, tyro.conf.Positional], env: str | None = 
     recorded steps are off when they are simulated again. The exit code is 1 if there are errors, else 0.
 
     Args:
-        name: A name from `data list`, a Minari id, or the path of an HDF5 file or Minari folder.
+        name: A name from `data list`, a Minari id, or the path of an HDF5 or npz file or Minari folder.
         env: The environment to hold it against, in place of the one it names: a card, a gymnasium id or a card's path.
         json: Write the report as JSON to this file, or to standard output if "-".
     """

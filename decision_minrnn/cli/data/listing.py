@@ -86,7 +86,7 @@ def _print_list(rows: list[dict[str, Any]]) -> None:
         f"\nreturn: mean over the episodes; score: the same normalised with the reference {', '.join(named)}. "
         f"Empty: the card does not say.\n"
         f"here: what is not on this machine is downloaded when it is asked for.\n"
-        f"HDF5 files in D4RL's layout and Minari folders are given by their paths.",
+        f"HDF5 and npz files in D4RL's layout and Minari folders are given by their paths.",
         soft_wrap=True,
         highlight=False,
     )

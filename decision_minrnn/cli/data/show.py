@@ -19,7 +19,7 @@ def show_dataset(
     """Read one dataset and describe it; it is downloaded if it is not on this machine.
 
     Args:
-        name: A name from `data list`, a Minari id, or the path of an HDF5 file or Minari folder.
+        name: A name from `data list`, a Minari id, or the path of an HDF5 or npz file or Minari folder.
         env: The environment it belongs to, in place of the one it names: a card, a gymnasium id or a card's path.
         mirror: Addresses (https://host/folder) to download D4RL's files from, tried before those that are known.
         json: Write the description as JSON to this file, or to standard output if "-".
