@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from math import isfinite
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
@@ -31,11 +30,9 @@ class Transition(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What came in the place of a transition."""
+    """What came in the place of a transition: why the environment failed."""
 
     reason: str
-    blame: Literal["own", "unclear", "none"] = "own"
-    """Whether this environment failed, may have made the process die that it was in, or was merely in it as well."""
 
 
 Order = int | Float[ndarray, " action"] | Integer[ndarray, ""]
@@ -88,9 +85,6 @@ class Environments:
     on, while evaluation wants one seed for each episode and no step that counts for nothing.
     """
 
-    groups: ClassVar[int] = 1
-    """Parts in which orders are best given: while one works, a policy can act for another."""
-
     def __init__(self, env_id: str, count: int = 1, *, card: EnvCard | None = None, **options: Any) -> None:
         """`options` go to `gymnasium.make`.
 
@@ -110,7 +104,6 @@ class Environments:
             self._copies: list[gymnasium.Env[Any, Any] | None] = [self._make() for _ in range(count)]
         except (gymnasium.error.Error, ImportError) as error:
             raise ConfigError(f"cannot make the environment {env_id}: {error}") from error
-        self._orders: dict[int, Order] = {}
         first = self[0]
         space, actions = first.observation_space, first.action_space
         if not isinstance(space, Box) or len(space.shape) != 1:
@@ -201,14 +194,6 @@ class Environments:
             if copy is not None:
                 copy.close()
         return fault
-
-    def send(self, orders: Mapping[int, Order]) -> None:
-        """Give orders to some copies."""
-        self._orders.update(orders)
-
-    def receive(self, indices: Iterable[int]) -> dict[int, Transition | Fault]:
-        """What came of the orders given to these copies."""
-        return {index: self.obey(index, self._orders.pop(index)) for index in indices}
 
     def set_state(
         self, index: int, positions: Float[ndarray, " position"], velocities: Float[ndarray, " velocity"]

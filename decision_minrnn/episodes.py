@@ -2,14 +2,16 @@
 
 The result of an episode does not depend on how many run beside it, nor in which process: the policy is given as many
 rows, idle ones included, as make no difference to their rounding. An environment that fails ends its episode and no
-other; an episode that was lost with its worker process is run again.
+other.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from dataclasses import dataclass
+from itertools import chain, islice
+from math import nan
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +19,6 @@ import numpy as np
 from decision_minrnn.envs import Environments, Fault, Order, Transition
 from decision_minrnn.policy import Policy
 from decision_minrnn.rounding import rows_for
-from decision_minrnn.workers import WorkerEnvironments
 
 
 class EpisodeResult(NamedTuple):
@@ -25,18 +26,39 @@ class EpisodeResult(NamedTuple):
 
     seed: int
     episode_return: float
-    """Undiscounted sum of rewards."""
+    """Undiscounted sum of rewards; nan where the environment failed."""
     length: int
     """Steps taken."""
     terminated: bool
     """Whether the environment ended it, rather than a time limit."""
     failure: str | None = None
-    """Why it could not go on, where its environment failed; its return is then no result."""
+    """Why it could not go on, where its environment failed."""
+
+
+@dataclass(slots=True)
+class Episode:
+    """One that is to be run, or under way."""
+
+    number: int
+    """Its place among all that are to be run."""
+    seed: int
+    episode_return: float = 0.0
+    """Rewards so far."""
+    length: int = 0
+    """Steps so far."""
+
+    def ended(self, terminated: bool) -> tuple[int, EpisodeResult]:
+        """Its number and result, where it came to its end."""
+        return self.number, EpisodeResult(self.seed, self.episode_return, self.length, terminated)
+
+    def failed(self, reason: str) -> tuple[int, EpisodeResult]:
+        """The same, where it could not go on."""
+        return self.number, EpisodeResult(self.seed, nan, self.length, False, reason)
 
 
 def rollout(
     policy: Policy,
-    environments: Environments | WorkerEnvironments,
+    environments: Environments,
     target_return: float,
     seeds: Sequence[int],
     on_episode: Callable[[EpisodeResult], None] | None = None,
@@ -44,9 +66,8 @@ def rollout(
     """Run one episode for each seed, as many at once as there are environments.
 
     Args:
-        policy: copies of it act.
-        environments: one that finishes an episode takes the next seed at once. Those in worker processes work in two
-            groups: while one steps, the policy acts for the other.
+        policy: a copy of it acts.
+        environments: one that finishes an episode takes the next seed at once.
         target_return: in the environment's units.
         seeds: one an episode.
         on_episode: called as each episode ends.
@@ -59,100 +80,85 @@ def rollout(
     """
     config = policy.model.config
     environments.check_sizes(config.observation_size, config.action_size, config.discrete)
-    count = min(len(environments), len(seeds))
-    size = max(1, -(-count // environments.groups))
     results: dict[int, EpisodeResult] = {}
-    waiting = iter(range(len(seeds)))
-    groups = []
-    for first in range(0, count, size):
-        copies = range(first, min(first + size, count))
-        groups.append(_Group(copy(policy), copies, target_return, seeds, waiting))
-    for group in groups:
-        environments.send(group.orders())
-    while any(group.running for group in groups):
-        for group in groups:
-            if group.running:
-                for episode, result in group.take(environments.receive(group.running)):
-                    results[episode] = result
-                    if on_episode is not None:
-                        on_episode(result)
-                environments.send(group.orders())
-    return [results[episode] for episode in range(len(seeds))]
+    for number, result in run_episodes(policy, environments, target_return, numbered(seeds)):
+        results[number] = result
+        if on_episode is not None:
+            on_episode(result)
+    return [results[number] for number in range(len(seeds))]
 
 
-class _Group:
-    """Copies of the environment that the policy acts for at once."""
+def numbered(seeds: Sequence[int]) -> Iterator[Episode]:
+    """An episode for each seed."""
+    return (Episode(number, int(seed)) for number, seed in enumerate(seeds))
 
-    def __init__(
-        self, policy: Policy, copies: range, target_return: float, seeds: Sequence[int], waiting: Iterator[int]
-    ) -> None:
-        """`waiting` are the episodes, by their place in `seeds`, that no group has begun yet."""
-        rows = rows_for(policy, len(copies))
-        self.policy, self.first, self.target_return, self.seeds = policy, copies.start, target_return, seeds
-        self.waiting = waiting
-        self.running: dict[int, int] = {}
-        """The episode of each copy that has one."""
-        self.starting: set[int] = set()
-        """Copies that are to begin their episode."""
-        self.deaths: Counter[int] = Counter()
-        """How often a worker died in a step of an episode."""
-        self.observations = np.zeros((rows, policy.model.config.observation_size), np.float32)
-        self.rewards, self.returns, self.lengths = np.zeros(rows, np.float32), np.zeros(rows), np.zeros(rows, int)
-        self.begun = np.zeros(rows, bool)
-        """Rows whose episode began after the policy last acted."""
-        self.row_seeds = [0] * rows
-        policy.reset(rows, target_return, self.row_seeds)
-        for index in copies:
-            self._begin(index, next(waiting))
 
-    def take(self, outcomes: Mapping[int, Transition | Fault]) -> Iterator[tuple[int, EpisodeResult]]:
-        """Note what the copies did; the episodes that ended with it, and their results."""
-        for index, outcome in outcomes.items():
-            row, episode = index - self.first, self.running[index]
-            if isinstance(outcome, Fault):
-                self.deaths[episode] += outcome.blame == "unclear"
-                if outcome.blame == "own" or self.deaths[episode] > 1:
-                    yield self._end(index, False, outcome.reason)
-                else:
-                    self._begin(index, episode)
-                continue
-            self.observations[row], self.rewards[row] = outcome.observation, outcome.reward
-            if index in self.starting:
-                self.starting.remove(index)
-                self.begun[row] = True
-                continue
-            self.returns[row] += outcome.reward
-            self.lengths[row] += 1
-            if outcome.terminated or outcome.truncated:
-                yield self._end(index, outcome.terminated)
+def run_episodes(
+    policy: Policy,
+    environments: Environments,
+    target_return: float,
+    waiting: Iterator[Episode],
+    watch: Callable[[Episode | None], None] = lambda episode: None,
+) -> Iterator[tuple[int, EpisodeResult]]:
+    """Run episodes as they come.
 
-    def orders(self) -> dict[int, Order]:
-        """What the copies are to do next: begin an episode, or take the action that the policy chooses."""
-        if self.begun.any():
-            self.policy.restart(self.begun, self.target_return, self.row_seeds)
-            self.begun[:] = False
-        acting = self.running.keys() - self.starting
+    Args:
+        policy: a copy of it acts.
+        environments: of the policy's sizes.
+        target_return: in the environment's units.
+        waiting: the episodes; one for each environment is taken at first, and another after each result.
+        watch: called with an episode before its environment is reset or stepped, and with None after it.
+
+    Yields:
+        Number and result of each episode as it ends.
+    """
+    first = list(islice(waiting, len(environments)))
+    if not first:
+        return
+    waiting = chain(first, waiting)
+    rows = rows_for(policy, len(first))
+    policy = copy(policy)
+    policy.reset(rows, target_return)
+    running: dict[int, Episode] = {}
+    """By row, which is the number of its environment as well; the policy may be given further rows that are idle."""
+    observations = np.zeros((rows, policy.model.config.observation_size), np.float32)
+    rewards, begun, seeds = np.zeros(rows, np.float32), np.zeros(rows, bool), [0] * rows
+
+    def obey(row: int, episode: Episode, order: Order) -> Transition | Fault:
+        watch(episode)
+        outcome = environments.obey(row, order)
+        watch(None)
+        if isinstance(outcome, Transition):
+            observations[row], rewards[row] = outcome.observation, outcome.reward
+        return outcome
+
+    def begin(row: int) -> Iterator[tuple[int, EpisodeResult]]:
+        """Start the next episode that can be started; the others' results."""
+        for episode in waiting:
+            outcome = obey(row, episode, episode.seed)
+            if isinstance(outcome, Transition):
+                running[row], begun[row], seeds[row] = episode, True, episode.seed
+                return
+            yield episode.failed(outcome.reason)
+
+    for row in range(len(first)):
+        yield from begin(row)
+    while running:
+        if begun.any():
+            policy.restart(begun, target_return, seeds)
+            begun[:] = False
         # a row without an episode is given what it had last: what comes of it is not used
-        actions = self.policy.act(self.observations, self.rewards) if acting else ()
-        return {
-            index: actions[index - self.first] if index in acting else self.row_seeds[index - self.first]
-            for index in self.running
-        }
-
-    def _begin(self, index: int, episode: int) -> None:
-        row = index - self.first
-        self.running[index], self.row_seeds[row] = episode, int(self.seeds[episode])
-        self.returns[row] = self.lengths[row] = 0
-        self.starting.add(index)
-
-    def _end(self, index: int, terminated: bool, failure: str | None = None) -> tuple[int, EpisodeResult]:
-        """The result of an episode, whose copy goes on to the next that waits."""
-        row, episode = index - self.first, self.running.pop(index)
-        result = EpisodeResult(
-            self.row_seeds[row], float(self.returns[row]), int(self.lengths[row]), terminated, failure
-        )
-        self.starting.discard(index)
-        following = next(self.waiting, None)
-        if following is not None:
-            self._begin(index, following)
-        return episode, result
+        actions = policy.act(observations, rewards)
+        for row, episode in list(running.items()):
+            outcome = obey(row, episode, actions[row])
+            if isinstance(outcome, Transition):
+                episode.episode_return += outcome.reward
+                episode.length += 1
+                if not (outcome.terminated or outcome.truncated):
+                    continue
+                ended = episode.ended(outcome.terminated)
+            else:
+                ended = episode.failed(outcome.reason)
+            del running[row]
+            yield ended
+            yield from begin(row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -65,6 +65,14 @@ class Policy(Shareable):
         self.origin = origin
         self._device = model.head.weight.device
         self.reset(1, 0.0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the step, which is a function that no other process could be sent."""
+        return {name: value for name, value in self.__dict__.items() if name != "_step"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._step = self.model.stepper(self._rows)
 
     @property
     def task(self) -> Task | None:

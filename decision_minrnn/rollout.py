@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from decision_minrnn.evaluation import Evaluation, Failure, TargetResult
 from decision_minrnn.policy import Policy
 from decision_minrnn.scores import bootstrap_interval, interquartile_mean, normalized_score
 from decision_minrnn.versions import versions
-from decision_minrnn.workers import WorkerEnvironments
+from decision_minrnn.workers import Workers
 
 
 def evaluate(
@@ -53,15 +54,17 @@ def evaluate(
         reference_name: what the reference is called in the result.
         card: the environment's card, where it is not one of those in the card folders.
         environments: how many episodes run at once; changes the speed, not the result.
-        workers: processes that step the environments while the policy acts, none by default; a program that asks for
-            them guards its start with `if __name__ == "__main__"`. Changes the speed, not the result.
+        workers: processes that run the episodes, each with a copy of the policy, on the policy's device, and one
+            thread; none by default. A program that asks for them guards its start with `if __name__ == "__main__"`.
+            Changes the speed, not the result.
         step_timeout: seconds after which a step of an environment is given up; needs workers.
         checkpoint: what the result says of the weights; by default what the policy knows of them.
         on_episode: called as each episode ends.
 
     Raises:
-        ConfigError: no environment, no targets, fewer than one episode, or an environment that does not fit the policy.
-        EvaluationError: every episode at a target failed.
+        ConfigError: no environment, no targets, fewer than one episode, or an environment that does not fit the policy
+            or, as the policy itself, cannot be sent to workers.
+        EvaluationError: every episode at a target failed, or workers cannot work.
     """
     task = policy.task
     if env_id is None:
@@ -88,14 +91,14 @@ def evaluate(
     began = time.perf_counter()
     results, steps = [], 0
     with ExitStack() as stack:
-        copies: Environments | WorkerEnvironments
         copies = stack.enter_context(Environments(env_id, 1 if workers else count, card=card))
         config = policy.model.config
         copies.check_sizes(config.observation_size, config.action_size, config.discrete)
+        run: Callable[..., list[EpisodeResult]] = partial(rollout, policy, copies)
         if workers:
-            copies = stack.enter_context(WorkerEnvironments(copies, count, workers, step_timeout))
+            run = stack.enter_context(Workers(policy, copies, count, workers, step_timeout)).rollout
         for target in targets:
-            finished = rollout(policy, copies, target, seeds, on_episode)
+            finished = run(target, seeds, on_episode)
             steps += sum(episode.length for episode in finished)
             results.append(_summary(target, finished, reference))
     seconds = time.perf_counter() - began

@@ -17,12 +17,11 @@ from faulty import FAULTY, STEP
 from tiny import LEDGER, hopper_model, random_model
 
 from decision_minrnn.envs import Environments
-from decision_minrnn.episodes import rollout
 from decision_minrnn.errors import ConfigError, EvaluationError
 from decision_minrnn.evaluation import Evaluation, Failure
 from decision_minrnn.policy import Policy
 from decision_minrnn.rollout import evaluate
-from decision_minrnn.workers import WorkerEnvironments
+from decision_minrnn.workers import Workers
 
 EPISODES = 7
 
@@ -91,18 +90,19 @@ def test_faults_in_worker_processes(faults: Path) -> None:
 
 def test_a_worker_that_is_killed_is_replaced_and_nothing_else_changes() -> None:
     expected = evaluated(LEDGER, episodes=30)
-    with Environments(LEDGER) as template, WorkerEnvironments(template, 6, 2) as environments:
+    policy = Policy(random_model())
+    with Environments(LEDGER) as template, Workers(policy, template, 6, 2) as workers:
         killed: list[int] = []
 
         def kill(result: object) -> None:
             if len(killed) < 2:
-                pid = environments._workers[len(killed)].process.pid
+                pid = workers._workers[len(killed)].process.pid
                 assert pid is not None
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
 
-        results = rollout(Policy(random_model()), environments, 10.0, range(30), kill)
-        assert not {worker.process.pid for worker in environments._workers} & set(killed)
+        results = workers.rollout(10.0, range(30), kill)
+        assert not {worker.process.pid for worker in workers._workers} & set(killed)
     assert tuple(result.episode_return for result in results) == expected.targets[0].returns
     assert [result.failure for result in results] == [None] * 30
 

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import multiprocessing
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from decision_minrnn.benchmarks.sizes import Sizes, model_config
 from decision_minrnn.envs import Environments, register_spec
-from decision_minrnn.episodes import rollout
+from decision_minrnn.episodes import EpisodeResult, rollout
 from decision_minrnn.errors import ConfigError
+from decision_minrnn.model import DecisionModel
 from decision_minrnn.policy import Policy
-from decision_minrnn.workers import WorkerEnvironments
+from decision_minrnn.workers import Workers
 
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
@@ -29,10 +33,31 @@ if TYPE_CHECKING:
 class Throughput:
     """Environment steps a second, resets included; medians over rounds."""
 
+    env_id: str
+    workers: int
+    environments: int
     simulator: float
     evaluation: float
     share: float
     """The second by the first, median over rounds."""
+
+
+def random_policy(env_id: str) -> Policy:
+    """A policy with random weights of the default model, in the sizes of an environment."""
+    with Environments(env_id) as environments:
+        low, high = (
+            () if environments.discrete else tuple(bound.tolist())
+            for bound in (environments.action_low, environments.action_high)
+        )
+        config = replace(
+            model_config("mingru", "merged", Sizes()),
+            observation_size=environments.observation_size,
+            action_size=environments.action_size,
+            action_low=low,
+            action_high=high,
+            discrete=environments.discrete,
+        )
+    return Policy(DecisionModel(config))
 
 
 def measure_throughput(
@@ -50,7 +75,7 @@ def measure_throughput(
         policy: to evaluate.
         env_id: gymnasium id.
         target_return: in the environment's units.
-        workers: processes; 0 steps the environments in this one.
+        workers: processes that run the episodes; 0 runs them in this one.
         environments: how many episodes run at once.
         episodes: of each evaluation.
         rounds: how often both are measured.
@@ -65,24 +90,25 @@ def measure_throughput(
         )
     alone, evaluated = [], []
     with ExitStack() as stack:
-        copies: Environments | WorkerEnvironments
-        copies = template = stack.enter_context(Environments(env_id, 1 if workers else environments))
+        copies = stack.enter_context(Environments(env_id, 1 if workers else environments))
+        run: Callable[..., list[EpisodeResult]] = partial(rollout, policy, copies)
         if workers:
-            copies = stack.enter_context(WorkerEnvironments(template, environments, workers))
+            run = stack.enter_context(Workers(policy, copies, environments, workers)).rollout
         pool = stack.enter_context(
             ProcessPoolExecutor(max(workers, 1), multiprocessing.get_context("spawn"))  # as workers are started
         )
         seconds = 0.1
         for _ in range(rounds + 1):
-            tasks = [pool.submit(simulate, template.spec, seconds) for _ in range(max(workers, 1))]
+            tasks = [pool.submit(simulate, copies.spec, seconds) for _ in range(max(workers, 1))]
             alone.append(sum(task.result() for task in tasks))
             began = time.perf_counter()
-            results = rollout(policy, copies, target_return, range(episodes))
+            results = run(target_return, range(episodes))
             seconds = time.perf_counter() - began
             evaluated.append(sum(result.length for result in results) / seconds)
     # the first round warms up, and says how long the simulator is to be measured
     shares = np.divide(evaluated[1:], alone[1:])
-    return Throughput(float(np.median(alone[1:])), float(np.median(evaluated[1:])), float(np.median(shares)))
+    medians = (float(np.median(values)) for values in (alone[1:], evaluated[1:], shares))
+    return Throughput(env_id, workers, environments, *medians)
 
 
 def simulate(spec: EnvSpec, seconds: float) -> float:

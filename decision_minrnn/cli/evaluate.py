@@ -55,9 +55,9 @@ def evaluate(
         seed: Seed of the first episode; each episode has its own.
         env: Environment to evaluate in, in place of the run's: a card's name, a gymnasium id or the path of a card.
         environments: Episodes that run at once. Changes the speed, not the result.
-        workers: Processes that step the environments while the policy acts; 0, the default, steps them in this one.
-            They pay where the simulator is slow and cores are free, since each takes seconds to start and every step
-            a message; `benchmark evaluation` tells. Changes the speed, not the result.
+        workers: Processes that run the episodes, each with a copy of the policy; 0, the default, runs them in this
+            one. They pay where cores are free and the evaluation takes much longer than the seconds in which they
+            start. Changes the speed, not the result.
         step_timeout: Seconds after which a step of an environment is given up as failed; needs --workers.
         checkpoint: Update of the checkpoint; by default the last.
         json: File to write the result to as well; - prints it, and nothing else, to the standard output.
@@ -67,7 +67,7 @@ def evaluate(
     from decision_minrnn.cli.tables import evaluation_table
     from decision_minrnn.progress import Progress
     from decision_minrnn.rollout import evaluate as evaluate_policy
-    from decision_minrnn.runs import choose_checkpoint, evaluation_path, load_policy, update_of
+    from decision_minrnn.runs import evaluation_path, load_policy
     from decision_minrnn.sharing import is_shared
     from decision_minrnn.video import check_video, write_video
 
@@ -119,10 +119,10 @@ def evaluate(
             soft_wrap=True,
         )
         preview = filmed.preview
-    if not is_shared(run):
+    if policy.origin is not None and not is_shared(run):
         folder = Path(run)
         write_json(evaluation_path(folder, memory), evaluation.to_dict())
-        show_evaluation(folder, update_of(choose_checkpoint(folder, checkpoint)), evaluation, preview)
+        show_evaluation(folder, policy.origin.update, evaluation, preview)
 
 
 def _environment(env: str | None, trained: str | None) -> tuple[str | None, EnvCard | None]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
 from typing import Annotated
 
 import tyro
 
-from decision_minrnn.cli.outputs import check_output
-from decision_minrnn.files import write_json
+from decision_minrnn.cli.benchmark.shared import Format, Report
 
 
 def show_evaluation(
@@ -20,47 +18,37 @@ def show_evaluation(
     episodes: int = 20,
     rounds: int = 3,
     threads: int = 1,
+    format: Format = "text",
     json: str | None = None,
 ) -> None:
     """Measure environment steps a second of an evaluation, and of the simulator alone in as many processes.
 
     Args:
-        run: A run folder, whose last weights are used; by default random ones of the default model, in Swimmer's
-            sizes: its episodes have 1,000 steps whatever is done in them.
+        run: A run folder, whose last weights are used; by default random ones of the default model, in the
+            environment's sizes. Swimmer's episodes have 1,000 steps whatever is done in them.
         env: gymnasium id; it must fit the weights.
         target: Target return.
-        workers: Processes that step the environments; 0 steps them in this one.
+        workers: Processes that run the episodes, with one thread each; 0 runs them in this one.
         environments: Episodes that run at once.
         episodes: Episodes of each evaluation.
         rounds: How often both are measured, in turn.
-        threads: CPU threads for tensor operations.
+        threads: CPU threads for tensor operations in this process.
+        format: How the table is printed.
         json: File to write the result to as well; - prints it, and nothing else, to the standard output.
     """
     import torch
 
-    from decision_minrnn.benchmarks.evaluation import measure_throughput
-    from decision_minrnn.benchmarks.sizes import Sizes, model_config
-    from decision_minrnn.model import DecisionModel
-    from decision_minrnn.policy import Policy
+    from decision_minrnn.benchmarks.evaluation import measure_throughput, random_policy
+    from decision_minrnn.devices import seeded
     from decision_minrnn.runs import load_policy
-    from decision_minrnn.versions import versions
 
-    check_output("--json", json)
-    torch.set_num_threads(threads)
-    if run is None:
-        sizes = replace(model_config("mingru", "merged", Sizes()), observation_size=8, action_size=2)
-        config = replace(sizes, action_low=(-1.0,) * 2, action_high=(1.0,) * 2)
-        policy = Policy(DecisionModel(config))
-    else:
-        policy = load_policy(run)
-    measured = measure_throughput(policy, env, target, workers, environments, episodes, rounds)
-    if json is not None:
-        settings = {"env_id": env, "workers": workers, "environments": environments, "threads": threads}
-        write_json(json, {**settings, "versions": versions(), **asdict(measured)})
-    if json == "-":
-        return
-    print(
-        f"{env}, {workers} workers, {environments} environments; environment steps a second\n"
-        f"simulator   {measured.simulator:,.0f}\n"
-        f"evaluation  {measured.evaluation:,.0f} ({measured.share:.0%})"
-    )
+    with seeded(0, torch.device("cpu"), threads):
+        report = Report(json, format)
+        policy = random_policy(env) if run is None else load_policy(run)
+        row = measure_throughput(policy, env, target, workers, environments, episodes, rounds)
+    table = report.table("environment", "workers", "at once", "simulator", "evaluation", "share")
+    speeds = f"{row.simulator:,.0f}", f"{row.evaluation:,.0f}", f"{row.share:.0%}"
+    table.add_row(row.env_id, f"{row.workers}", f"{row.environments}", *speeds)
+    title = "environment steps a second of the simulator alone and of an evaluation, in as many processes"
+    report.add("throughput", [row], title, table)
+    report.finish()
