@@ -80,7 +80,7 @@ class Worker:
 
     def prepare(self, policy: bytes) -> None:
         """Send the pickled policy, and wait until it is ready to act; raises `EvaluationError` where it is not."""
-        with suppress(OSError):
+        with suppress(OSError):  # that it has ended shows where its answer is waited for
             self.connection.send_bytes(policy)
         try:
             error = self.connection.recv()

@@ -125,6 +125,7 @@ class Workers:
     ) -> Iterator[tuple[int, EpisodeResult]]:
         """Have the episodes of a dead or stuck worker run again, except one that is to blame, whose failure this is."""
         code, at = worker.end(), worker.note.episode
+        stuck = stuck and worker.is_stuck(self._step_timeout)  # it may have gone on before it was killed
         deaths[at] += 1
         if at in worker.running and (stuck or deaths[at] > 1):
             episode = worker.running.pop(at)

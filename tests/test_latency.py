@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,3 +74,13 @@ def test_an_evaluation_beside_its_simulator() -> None:
         ConfigError, match="at least 0 workers and 1 environment, episode and round, got -1, 20, 100, 5"
     ):
         measure_throughput(Policy(random_model()), LEDGER, 10.0, workers=-1)
+
+
+def test_the_evaluation_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--env", "CartPole-v1", "--episodes", "2", "--rounds", "1", "--environments", "2"]
+    output = ["--format", "markdown", "--json", str(tmp_path / "result.json")]
+    assert main(["benchmark", "evaluation", *arguments, *output]) == 0
+    content = json.loads((tmp_path / "result.json").read_text())
+    (row,) = content["throughput"]
+    assert (content["threads"], row["env_id"], row["workers"], row["environments"]) == (1, "CartPole-v1", 0, 2)
+    assert f"{row['evaluation']:,.0f} | {row['share']:>5.0%} |" in capsys.readouterr().out

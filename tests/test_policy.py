@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -205,3 +206,14 @@ def test_acting_leaves_no_trace_in_the_model() -> None:
     policy.reset(1, 1.0)
     np.testing.assert_array_equal(policy.act(np.zeros((1, 2))), expected)
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_pickled_policy_goes_on_where_it_was() -> None:
+    policy = Policy(random_model())
+    policy.reset(2, [30.0, 10.0])
+    for time in range(3):
+        policy.act(np.full((2, 2), time, np.float32), np.ones(2, np.float32))
+    other = pickle.loads(pickle.dumps(policy))
+    for time in range(3):
+        shown = np.full((2, 2), -time, np.float32)
+        np.testing.assert_array_equal(other.act(shown, np.ones(2)), policy.act(shown, np.ones(2)))

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import math
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from faulty import FAULTY, STEP
+from gymnasium.envs.registration import registry
+from ledger import Ledger
 from tiny import LEDGER, hopper_model, random_model
 
 from decision_minrnn.envs import Environments
+from decision_minrnn.episodes import EpisodeResult
 from decision_minrnn.errors import ConfigError, EvaluationError
 from decision_minrnn.evaluation import Evaluation, Failure
 from decision_minrnn.policy import Policy
@@ -60,7 +67,9 @@ def test_an_environment_that_fails_costs_its_episode_and_no_other(
 ) -> None:
     sound = evaluated(LEDGER)
     faults.write_text(f"{fault} 1\n{fault} 5")
-    (row,) = evaluated().targets
+    ended: list[EpisodeResult] = []
+    (row,) = evaluated(on_episode=ended.append).targets
+    assert {result.seed for result in ended if math.isnan(result.episode_return)} == {1, 5}
     assert row.failures == (Failure(1, step, reason), Failure(5, step, reason))
     assert row.returns == without(sound, 1, 5)
     assert row.episodes == 5
@@ -89,45 +98,140 @@ def test_faults_in_worker_processes(faults: Path) -> None:
 
 
 def test_a_worker_that_is_killed_is_replaced_and_nothing_else_changes() -> None:
-    expected = evaluated(LEDGER, episodes=30)
-    policy = Policy(random_model())
+    policy, others = Policy(random_model()), EPISODES * 4
+    expected = evaluate(policy, LEDGER, [10.0, 20.0], episodes=others, seed=0).targets
     with Environments(LEDGER) as template, Workers(policy, template, 6, 2) as workers:
-        killed: list[int] = []
+        first = processes(workers)
 
         def kill(result: object) -> None:
-            if len(killed) < 2:
-                pid = workers._workers[len(killed)].process.pid
-                assert pid is not None
-                os.kill(pid, signal.SIGKILL)
-                killed.append(pid)
+            if processes(workers)[0] == first[0]:
+                os.kill(first[0], signal.SIGKILL)
 
-        results = workers.rollout(10.0, range(30), kill)
-        assert not {worker.process.pid for worker in workers._workers} & set(killed)
-    assert tuple(result.episode_return for result in results) == expected.targets[0].returns
-    assert [result.failure for result in results] == [None] * 30
+        episodes = workers.rollout(10.0, range(others), kill)
+        second = processes(workers)
+        assert [new == old for new, old in zip(second, first, strict=True)] == [False, True]
+        os.kill(first[1], signal.SIGKILL)  # between two targets
+        more = workers.rollout(20.0, range(others))
+        assert [new == old for new, old in zip(processes(workers), second, strict=True)] == [True, False]
+    assert tuple(result.episode_return for result in episodes) == expected[0].returns
+    assert tuple(result.episode_return for result in more) == expected[1].returns
+    assert expected[0].returns != expected[1].returns
+
+
+def processes(workers: Workers) -> list[int]:
+    pids = [worker.process.pid for worker in workers._workers]
+    assert None not in pids
+    return pids  # type: ignore[return-value]
+
+
+def test_what_is_sampled_does_not_depend_on_workers() -> None:
+    model = random_model(observation_size=4, action_size=2, discrete=True, action_low=(), action_high=())
+    settings: dict[str, Any] = {"episodes": 9, "seed": 0, "environments": 6}
+    drawn, with_workers, likeliest = (
+        evaluate(Policy(model, sampled=sampled), "CartPole-v1", [50.0, 9.0], workers=workers, **settings).targets
+        for sampled, workers in ((True, 0), (True, 2), (False, 0))
+    )
+    assert drawn == with_workers
+    assert drawn != likeliest
+
+
+class SlowPolicy(Policy):
+    """Takes its time before it acts."""
+
+    def act(self, *arguments: Any) -> Any:
+        time.sleep(1.1)
+        return super().act(*arguments)
+
+
+def test_a_step_is_not_blamed_for_a_policy_that_takes_longer() -> None:
+    settings: dict[str, Any] = {"episodes": 1, "seed": 0}
+    expected = evaluate(Policy(random_model()), LEDGER, [10.0], **settings).targets
+    settings |= {"workers": 1, "step_timeout": 0.5}
+    assert evaluate(SlowPolicy(random_model()), LEDGER, [10.0], **settings).targets == expected
+
+
+class FailingPolicy(Policy):
+    """Cannot act."""
+
+    def act(self, *arguments: Any) -> Any:
+        raise RuntimeError("no action")
+
+
+def test_a_policy_that_fails_ends_the_evaluation() -> None:
+    with pytest.raises(EvaluationError, match="a worker process failed: RuntimeError: no action"):
+        evaluate(FailingPolicy(random_model()), LEDGER, [10.0], workers=1)
+
+
+class DeadlyPolicy(Policy):
+    """Ends its process."""
+
+    def act(self, *arguments: Any) -> Any:
+        os._exit(3)
+
+
+@pytest.mark.slow
+def test_a_policy_that_ends_its_process_ends_the_evaluation() -> None:
+    with pytest.raises(EvaluationError, match="processes die, last with exit code 3, while the policy acts"):
+        evaluate(DeadlyPolicy(random_model()), LEDGER, [10.0], workers=1)
+
+
+def test_a_policy_that_cannot_be_sent() -> None:
+    class Local(Policy):
+        pass
+
+    with pytest.raises(ConfigError, match=r"this policy cannot be sent to other processes .*Local"):
+        evaluate(Local(random_model()), LEDGER, [10.0], workers=1)
+
+
+@pytest.fixture
+def env_id() -> Iterator[str]:
+    """An id for a test to register."""
+    name = "decision-minrnn-tests/Passing-v0"
+    yield name
+    registry.pop(name)
+
+
+def test_an_environment_that_cannot_be_sent(env_id: str) -> None:
+    gymnasium.register(env_id, lambda: Ledger())
+    with pytest.raises(ConfigError, match=r"cannot be made in other processes .*register it with a class or function"):
+        evaluated(env_id, workers=1)
+
+
+def made_in_one_process() -> Ledger:
+    if multiprocessing.parent_process() is not None:
+        raise OSError("no licence")
+    return Ledger()
+
+
+def test_an_environment_that_cannot_be_made_in_a_worker(env_id: str) -> None:
+    gymnasium.register(env_id, made_in_one_process)
+    with pytest.raises(EvaluationError, match="could not make its policy and environments: OSError: no licence"):
+        evaluated(env_id, workers=1)
 
 
 ENDLESS = """
 if __name__ == "__main__":
     import multiprocessing
     import signal
+    import faulty
     import tiny
     from decision_minrnn.policy import Policy
     from decision_minrnn.rollout import evaluate
 
     def show(result):
-        if result.seed == 0:
+        if result.seed == 20:
             print(*[process.pid for process in multiprocessing.active_children()], flush=True)
 
     # a shell that starts the tests in the background has them ignore it
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    settings = {"episodes": 10**6, "seed": 0, "environments": 4, "workers": 2}
-    evaluate(Policy(tiny.random_model()), tiny.LEDGER, [1.0], on_episode=show, **settings)
+    settings = {"episodes": 10**5, "seed": 0, "environments": 4, "workers": 2}
+    evaluate(Policy(tiny.random_model()), faulty.FAULTY, [1.0], on_episode=show, **settings)
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_no_worker_outlives_its_evaluation(number: signal.Signals, tmp_path: Path) -> None:
+def test_no_worker_outlives_its_evaluation(number: signal.Signals, tmp_path: Path, faults: Path) -> None:
+    faults.write_text("hang 1")  # one worker is in the middle of a step, the other at work
     script = tmp_path / "endless.py"
     script.write_text(ENDLESS)
     paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])

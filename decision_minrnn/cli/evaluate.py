@@ -56,8 +56,8 @@ def evaluate(
         env: Environment to evaluate in, in place of the run's: a card's name, a gymnasium id or the path of a card.
         environments: Episodes that run at once. Changes the speed, not the result.
         workers: Processes that run the episodes, each with a copy of the policy; 0, the default, runs them in this
-            one. They pay where cores are free and the evaluation takes much longer than the seconds in which they
-            start. Changes the speed, not the result.
+            one. They pay where cores are free and the evaluation takes longer than the seconds in which they start.
+            Changes the speed, not the result.
         step_timeout: Seconds after which a step of an environment is given up as failed; needs --workers.
         checkpoint: Update of the checkpoint; by default the last.
         json: File to write the result to as well; - prints it, and nothing else, to the standard output.
