@@ -64,7 +64,7 @@ def evaluate(
     Raises:
         ConfigError: no environment, no targets, fewer than one episode, or an environment that does not fit the policy
             or, as the policy itself, cannot be sent to workers.
-        EvaluationError: every episode at a target failed, or workers cannot work.
+        EvaluationError: every episode at a target failed, or the workers cannot go on.
     """
     task = policy.task
     if env_id is None:

@@ -134,7 +134,7 @@ class Worker:
         return seconds is not None and episode != IDLE and time.monotonic() - self._seen[1] >= seconds
 
     def end(self, seconds: float = 0) -> int | None:
-        """Close the pipe, which ends it once its episode is over, and kill it after so long; its exit code."""
+        """Close the pipe, which ends it once an episode is over, and kill it after so long; its exit code."""
         self.connection.close()
         self.process.join(seconds)
         self.process.kill()

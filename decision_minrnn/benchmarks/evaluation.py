@@ -36,10 +36,11 @@ class Throughput:
     env_id: str
     workers: int
     environments: int
+    """Episodes that ran at once."""
     simulator: float
     evaluation: float
     share: float
-    """The second by the first, median over rounds."""
+    """The evaluation's by the simulator's, median over rounds."""
 
 
 def random_policy(env_id: str) -> Policy:

@@ -119,7 +119,8 @@ def evaluate(
             soft_wrap=True,
         )
         preview = filmed.preview
-    if policy.origin is not None and not is_shared(run):
+    if not is_shared(run):
+        assert policy.origin is not None
         folder = Path(run)
         write_json(evaluation_path(folder, memory), evaluation.to_dict())
         show_evaluation(folder, policy.origin.update, evaluation, preview)
