@@ -21,6 +21,8 @@ try:
 except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
+CACHE_VARIABLE = "DECISION_MINRNN_CACHE"
+
 _HELD: set[IO[str]] = set()
 """Open lock files of this process."""
 
@@ -85,6 +87,17 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def cache_folder() -> Path | None:
+    """Where the cache is, or None where it is switched off. Creates nothing."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named == "off":
+        return None
+    if named:
+        return Path(named).expanduser()
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "decision-minrnn"
 
 
 @contextmanager

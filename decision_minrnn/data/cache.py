@@ -28,10 +28,9 @@ from numpy import ndarray
 
 from decision_minrnn.cards import Reference
 from decision_minrnn.data.base import BLOCK_BYTES, AllocationError, Format, Recording, in_memory
-from decision_minrnn.files import locked, read_json, write_json
+from decision_minrnn.files import cache_folder, locked, read_json, write_json
 from decision_minrnn.records import record_from_dict
 
-CACHE_VARIABLE = "DECISION_MINRNN_CACHE"
 FORMAT = 2
 """Part of an entry's name: another layout of entries, or another reading of files, is another entry."""
 _MAPPED = ("observations", "actions", "rewards")
@@ -97,17 +96,6 @@ class MappedArrays:
         except OSError as error:
             raise AllocationError(f"{self.folder}: {error.strerror or error}") from error
         return mapped.view(ndarray)
-
-
-def cache_folder() -> Path | None:
-    """Where the cache is, or None where it is switched off. Creates nothing."""
-    named = os.environ.get(CACHE_VARIABLE)
-    if named == "off":
-        return None
-    if named:
-        return Path(named).expanduser()
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "decision-minrnn"
 
 
 def read_cached(path: Path, chosen: Format) -> Recording:

@@ -15,8 +15,8 @@ def show_cache(clear: Literal["all", "stale"] | None = None, json: str | None = 
     from rich.console import Console
     from rich.table import Table
 
-    from decision_minrnn.data.cache import cache_folder, cached_datasets, clear_cache
-    from decision_minrnn.files import write_json
+    from decision_minrnn.data.cache import cached_datasets, clear_cache
+    from decision_minrnn.files import cache_folder, write_json
 
     datasets = clear_cache(stale_only=clear == "stale") if clear else cached_datasets()
     rows = [
