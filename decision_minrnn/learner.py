@@ -141,7 +141,8 @@ class Learner(ABC, Generic[AnyBatch]):
 
     def learn(self) -> Step:
         """Sample, predict, descend: one update. Raises `NotFiniteError` in its place."""
-        self.model.train()
+        if not self.model.training:
+            self.model.train()
         rate = learning_rate(self.config, self.update)
         for group in self.optimizer.param_groups:
             group["lr"] = rate

@@ -28,6 +28,7 @@ from decision_minrnn.data.trajectories import Trajectories
 from decision_minrnn.errors import CheckpointError, ConfigError, UnknownNameError
 from decision_minrnn.evaluation import Evaluation
 from decision_minrnn.files import flush_names, holder, locked, read_json, write_json
+from decision_minrnn.ops import native
 from decision_minrnn.origin import Origin, RunInfo, Task
 from decision_minrnn.policy import Policy
 from decision_minrnn.records import record_from_dict
@@ -145,7 +146,7 @@ def new_info(config: TrainConfig, model: ModelConfig, data: Trajectories) -> Run
         dataset=data.source,
         dataset_sha256=dataset_digest(data),
         cards={"env": data.env.name if data.env else None, "dataset": data.card_name},
-        versions=versions(),
+        versions=versions() | {"kernels": native.description()},
     )
 
 

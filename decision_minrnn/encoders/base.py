@@ -23,6 +23,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from decision_minrnn.errors import ConfigError, UnknownNameError
+from decision_minrnn.ops.dropout import Mask
+from decision_minrnn.ops.residual import add_branch
 from decision_minrnn.types import State
 
 Step = Callable[[Tensor, State], tuple[Tensor, State]]
@@ -56,6 +58,18 @@ class Encoder(nn.Module, ABC):
         Returns:
             Outputs, and the state after the last step.
         """
+
+    def residual(
+        self,
+        x: Float[Tensor, "batch time width"],
+        norm: nn.LayerNorm,
+        mask: Mask | None,
+        state: State | None,
+        reset: Bool[Tensor, "batch time"] | None,
+    ) -> tuple[Float[Tensor, "batch time width"], State]:
+        """x + `forward` of norm(x), of which a mask drops elements, and the state after the last step."""
+        y, state = self(norm(x), state, reset)
+        return add_branch(x, y, mask), state
 
     @abstractmethod
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from decision_minrnn.encoders.base import Encoder, Step
 from decision_minrnn.encoders.direct import linear, memory
 from decision_minrnn.errors import ConfigError, UnknownNameError
-from decision_minrnn.ops import backends, linear_scan
+from decision_minrnn.ops import backends, linear_scan, native
+from decision_minrnn.ops.dropout import Mask
 from decision_minrnn.ops.gated import Gate, gated_scan
 from decision_minrnn.types import State
 
@@ -85,6 +86,25 @@ class MinimalRNN(Encoder):
         else:
             h = self._by_linear_scan(projected, before, initial, reset)
         return h if self.project_out is None else self.project_out(h), (h[:, -1],)
+
+    def residual(
+        self,
+        x: Float[Tensor, "batch time width"],
+        norm: nn.LayerNorm,
+        mask: Mask | None,
+        state: State | None,
+        reset: Bool[Tensor, "batch time"] | None,
+    ) -> tuple[Float[Tensor, "batch time width"], State]:
+        """As of every layer; norm, projection and recurrence in one operation where there are kernels for it."""
+        alone = type(self.project_in) is nn.Linear and self.project_out is None and self.scan == "auto"
+        if not (alone and self.gate.has_kernel and native.takes(x)):
+            return super().residual(x, norm, mask, state, reset)
+        from decision_minrnn.ops.native.branches import native_gated_branch
+
+        (initial,) = self.initial_state(len(x))
+        before = initial if state is None else state[0]
+        y, last = native_gated_branch(x, mask, norm, self.project_in, before, initial, reset)
+        return y, (last,)
 
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
         """One step of the recurrence."""

@@ -27,9 +27,9 @@ from decision_minrnn.encoders.base import (
 )
 from decision_minrnn.encoders.convolution import CausalConvolution
 from decision_minrnn.encoders.direct import Map, added, layer_norm, linear
-from decision_minrnn.encoders.dropout import Dropout
 from decision_minrnn.encoders.styles import styled
 from decision_minrnn.errors import ConfigError
+from decision_minrnn.ops.dropout import Mask, draw_mask
 from decision_minrnn.ops.feed_forward import residual_feed_forward
 from decision_minrnn.types import State
 
@@ -62,7 +62,7 @@ class Block(Encoder):
         self.convolution = CausalConvolution(width, convolution) if convolution else None
         self.layer_norm = nn.LayerNorm(width)
         self.layer = layer
-        self.dropout = Dropout(dropout)
+        self.dropout = dropout
         self.feed_forward = FeedForward(width, inner) if inner else None
 
     def initial_state(self, batch_size: int) -> State:
@@ -81,11 +81,14 @@ class Block(Encoder):
         if self.convolution:
             y, cache = self.convolution(x, state and state[:1], reset)
             x = x + y
-        y, memory = self.layer(self.layer_norm(x), state and state[len(cache) :], reset)
-        x = self.dropout(x, y)
+        x, memory = self.layer.residual(x, self.layer_norm, self._mask(x), state and state[len(cache) :], reset)
         if self.feed_forward:
-            x = self.feed_forward(x, self.dropout.factors(x))
+            x = self.feed_forward(x, self._mask(x))
         return x, cache + memory
+
+    def _mask(self, x: Tensor) -> Mask | None:
+        """What is dropped of a branch beside x."""
+        return draw_mask(x, self.dropout) if self.training else None
 
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
         """The same, for one step, without dropout: a step is taken to act."""
@@ -120,11 +123,9 @@ class FeedForward(nn.Module):
         self.up = nn.Linear(width, inner)
         self.down = nn.Linear(inner, width)
 
-    def forward(
-        self, x: Float[Tensor, "*batch width"], kept: Float[Tensor, "*batch width"] | None = None
-    ) -> Float[Tensor, "*batch width"]:
-        """x + kept * branch; without `kept`, nothing of the branch is dropped."""
-        return residual_feed_forward(x, kept, self.norm, self.up, self.down)
+    def forward(self, x: Float[Tensor, "*batch width"], mask: Mask | None = None) -> Float[Tensor, "*batch width"]:
+        """x + branch, of which a mask drops elements."""
+        return residual_feed_forward(x, mask, self.norm, self.up, self.down)
 
     def direct(self, rows: int | None = None) -> Map:
         """The branch of one step's rows."""
@@ -153,7 +154,8 @@ class Stack(Encoder):
     ) -> tuple[Float[Tensor, "batch time width"], State]:
         """All blocks over a sequence. Raises `ValueError` for a state with NaN, where no gradients are recorded."""
         check_state(state)
-        last: State = ()
+        # autocast has made bfloat16 of what was embedded; the residual stream has the precision of the parameters
+        x, last = x.to(self.norm.weight.dtype), ()
         for block, part in zip(self._blocks(), self._parts(state), strict=True):
             x, new = block(x, part, reset)
             last += new

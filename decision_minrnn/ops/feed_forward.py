@@ -20,23 +20,31 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from decision_minrnn.ops import native
+from decision_minrnn.ops.dropout import Mask
+
 
 def residual_feed_forward(
     x: Float[Tensor, "*batch width"],
-    kept: Float[Tensor, "*batch width"] | None,
+    mask: Mask | None,
     norm: nn.LayerNorm,
     up: nn.Linear,
     down: nn.Linear,
 ) -> Float[Tensor, "*batch width"]:
-    """x + kept * down(relu(up(norm(x)))). Differentiable in x and the parameters.
+    """y. Differentiable in x and the parameters.
 
     Args:
         x: the residual stream.
-        kept: what dropout multiplies the branch with; None: nothing is dropped.
+        mask: which elements of the branch are kept; None: all.
         norm: over the last axis.
         up: from the width to the inner width.
         down: back to the width.
     """
+    if native.takes(x):
+        from decision_minrnn.ops.native.branches import native_feed_forward
+
+        return native_feed_forward(x, mask, norm, up, down)
+    kept = None if mask is None else mask.factors(x.dtype)
     parameters = (norm.weight, norm.bias, up.weight, up.bias, down.weight, down.bias)
     return _FeedForward.apply(x, kept, norm.eps, *parameters)
 

@@ -9,7 +9,8 @@ the logit of w_t and G_t the gradient of h_t from all that follows, backward:
     dL/dc_t = G_t * w_t * g'(c_t),             dL/dl_t = G_t * w_t * (1 - w_t) * (v_t - h_{t-1})
 
 It gives what `linear_scan` gives of the gates, in fewer passes over less memory: only gates, v and h are kept, and the
-gradient of c and k is written into one tensor. On a GPU it is one kernel (`ops.triton.gated`).
+gradient of c and k is written into one tensor. It is one kernel on a GPU (`ops.triton.gated`), and on a CPU with a
+compiler (`ops.native.gated`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from decision_minrnn.ops import triton
+from decision_minrnn.ops import native, triton
 from decision_minrnn.ops.recurrence import in_pieces, recurrence, reversed_recurrence
 
 
@@ -34,7 +35,7 @@ class Gate(NamedTuple):
     backward: Callable[[Tensor, Tensor, Tensor], object]
     """From dL/dl and those sigmoids, writes dL/dk into the third tensor."""
     has_kernel: bool = False
-    """Whether `ops.triton.gated` computes it, which knows minGRU's one gate and minLSTM's two."""
+    """Whether `ops.triton.gated` and `ops.native.gated` compute it, which know minGRU's one gate and minLSTM's two."""
 
 
 def gated_scan(
@@ -57,6 +58,10 @@ def gated_scan(
         from decision_minrnn.ops.triton.gated import triton_gated_scan
 
         return triton_gated_scan(projected, state, initial, reset)
+    if gate.has_kernel and native.takes(state):
+        from decision_minrnn.ops.native.gated import native_gated_scan
+
+        return native_gated_scan(projected, state, initial, reset)
     return _GatedScan.apply(projected, state, initial, reset, gate)
 
 

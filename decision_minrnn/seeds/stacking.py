@@ -19,6 +19,8 @@ from decision_minrnn.config import TrainConfig
 from decision_minrnn.encoders.minimal import MinimalRNN
 from decision_minrnn.encoders.stack import FeedForward
 from decision_minrnn.model import DecisionModel
+from decision_minrnn.ops.dropout import Mask
+from decision_minrnn.ops.residual import add_branch
 
 
 class StackedLinear(nn.Module):
@@ -58,11 +60,10 @@ class StackedFeedForward(nn.Module):
     down: nn.Module
 
     def forward(
-        self, x: Float[Tensor, "rows time width"], kept: Float[Tensor, "rows time width"] | None = None
+        self, x: Float[Tensor, "rows time width"], mask: Mask | None = None
     ) -> Float[Tensor, "rows time width"]:
         """As `FeedForward`."""
-        branch = self.down(torch.relu_(self.up(self.norm(x)))).to(x.dtype)
-        return x + branch if kept is None else torch.addcmul(x, branch, kept)
+        return add_branch(x, self.down(torch.relu_(self.up(self.norm(x)))), mask)
 
 
 def can_be_stacked(config: TrainConfig) -> bool:

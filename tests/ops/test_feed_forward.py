@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from decision_minrnn.ops.dropout import Mask
 from decision_minrnn.ops.feed_forward import residual_feed_forward
 
 WIDTH, INNER = 5, 7
@@ -26,16 +27,17 @@ class Modules(nn.Module):
         branch = self.down(torch.relu(self.up(self.norm(x))))
         return x + (branch if kept is None else branch * kept)
 
-    def at_once(self, x: Tensor, kept: Tensor | None) -> Tensor:
-        return residual_feed_forward(x, kept, self.norm, self.up, self.down)
+    def at_once(self, x: Tensor, mask: Mask | None) -> Tensor:
+        return residual_feed_forward(x, mask, self.norm, self.up, self.down)
 
 
 def random(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def factors(*shape: int) -> Tensor:
-    return (random(*shape, seed=3) > 0).double() * 2
+def half(*shape: int) -> Mask:
+    """Drops about every second element, and doubles the others."""
+    return Mask(255 * (random(*shape, seed=3) > 0).byte(), 128)
 
 
 def results(y: Tensor, x: Tensor, modules: Modules) -> list[Tensor]:
@@ -48,16 +50,17 @@ def results(y: Tensor, x: Tensor, modules: Modules) -> list[Tensor]:
 @pytest.mark.parametrize("shape", [(3, 4), (6,), (2, 3, 2)], ids=str)
 def test_values_and_gradients_are_those_of_the_modules(shape: tuple[int, ...], dropped: bool) -> None:
     modules, x = Modules().double(), random(*shape, WIDTH, seed=0).requires_grad_()
-    kept = factors(*shape, WIDTH) if dropped else None
+    mask = half(*shape, WIDTH) if dropped else None
+    kept = None if mask is None else mask.factors(x.dtype)
     for found, expected in zip(
-        results(modules.at_once(x, kept), x, modules), results(modules(x, kept), x, modules), strict=True
+        results(modules.at_once(x, mask), x, modules), results(modules(x, kept), x, modules), strict=True
     ):
         assert_close(found, expected)
 
 
 def test_gradcheck() -> None:
     modules, x = Modules().double(), random(2, 3, WIDTH, seed=0).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x, *_: modules.at_once(x, factors(2, 3, WIDTH)), (x, *modules.parameters()))
+    assert torch.autograd.gradcheck(lambda x, *_: modules.at_once(x, half(2, 3, WIDTH)), (x, *modules.parameters()))
 
 
 def test_strides_do_not_matter_and_nothing_given_is_changed() -> None:
@@ -79,8 +82,8 @@ def test_under_autocast_products_are_in_bfloat16_and_the_stream_keeps_its_precis
     x = random(8, WIDTH, seed=0).to(stream).requires_grad_()
     reference = x.detach().double().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        y = modules.at_once(x, factors(8, WIDTH).to(stream))
-    expected = exact(reference, factors(8, WIDTH))
+        y = modules.at_once(x, half(8, WIDTH))
+    expected = exact(reference, half(8, WIDTH).factors(torch.float64))
     assert y.dtype == stream
     error = (y.double() - expected).abs().max()
     assert 1e-5 < error < 0.05 * expected.abs().max()  # rounded, but by no more than bfloat16 does

@@ -1,4 +1,4 @@
-"""Dropout: how many elements, how they are scaled, and when nothing happens."""
+"""Dropout on a branch: how many elements, how they are scaled, and when nothing happens."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from decision_minrnn.encoders.dropout import Dropout
+from decision_minrnn.ops.dropout import draw_mask
+from decision_minrnn.ops.residual import add_branch
 
 
 def with_dropout(x: Tensor, probability: float) -> Tensor:
     """x, as a branch beside nothing."""
-    return Dropout(probability)(torch.zeros_like(x), x)
+    return add_branch(torch.zeros_like(x), x, draw_mask(x, probability))
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
@@ -61,10 +62,12 @@ def test_the_same_seed_drops_the_same() -> None:
     assert not first.equal(second)
 
 
-def test_nothing_happens_outside_training_or_at_zero() -> None:
+def test_a_probability_of_zero_draws_and_drops_nothing() -> None:
     x, y = torch.randn(2, 5, 5)
-    assert Dropout(0.5).eval()(x, y).equal(x + y)
-    assert Dropout(0.0)(x, y).equal(x + y)
+    before = torch.get_rng_state()
+    assert draw_mask(x, 0.0) is None
+    assert torch.get_rng_state().equal(before)
+    assert add_branch(x, y, None).equal(x + y)
 
 
 def test_the_stream_is_not_dropped_and_stays_in_float32() -> None:
@@ -73,8 +76,8 @@ def test_the_stream_is_not_dropped_and_stays_in_float32() -> None:
         torch.manual_seed(0)
         beside_nothing = with_dropout(y.bfloat16().float(), 0.5)
         torch.manual_seed(0)
-        added = Dropout(0.5)(x, y.bfloat16())
+        added = add_branch(x, y.bfloat16(), draw_mask(x, 0.5))
         torch.manual_seed(0)
-        to_half = Dropout(0.5)(x.bfloat16(), y)
+        to_half = add_branch(x.bfloat16(), y, draw_mask(x, 0.5))
     assert added.dtype == to_half.dtype == torch.float32
     torch.testing.assert_close(added, x + beside_nothing)

@@ -1,0 +1,40 @@
+"""The elementwise passes of training on a CPU, compiled: what lies between matrix products in one pass over memory each.
+
+In float32; the products may be in bfloat16. PyTorch's own operations, which this package composes the same of, take
+three to four times as long for it, and their place where there is no compiler, with `DECISION_MINRNN_KERNELS=off` in
+the environment, and for other types and devices. `library` compiles and calls the kernels, the other modules are their
+gradients.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor
+
+from decision_minrnn.ops.native.library import kernels, run
+
+SWITCH = "DECISION_MINRNN_KERNELS"
+
+
+def runs_here() -> bool:
+    """Whether the kernels are not switched off, and compile on this machine."""
+    return os.environ.get(SWITCH) != "off" and kernels() is not None
+
+
+def description() -> str:
+    """What training on a CPU computes with here, in a word for records."""
+    return "compiled" if runs_here() else "torch"
+
+
+def takes(x: Tensor) -> bool:
+    """Whether the kernels compute on such a tensor here."""
+    # what torch traces has no memory to be computed in
+    return x.dtype is torch.float32 and x.device.type == "cpu" and not torch.compiler.is_compiling() and runs_here()
+
+
+def fill_with_random_bytes(words: Tensor) -> None:
+    """Fill a tensor of int64 from one draw of torch's generator; 8 times as fast as a draw for each."""
+    seed = int(torch.empty((), dtype=torch.int64).random_(-(2**63), None))
+    run("random_bytes", None, words, seed, 2 * words.numel())

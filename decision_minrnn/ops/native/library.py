@@ -1,0 +1,123 @@
+"""Compiles `kernels.cpp` once for a machine, and calls what is in it.
+
+The compiler is `$CXX`, else the first of c++, g++ and clang++ that is installed; it takes some two seconds. The library
+lies in the folder `kernels` of the cache, under a name made of source, command and instruction set, so that another
+version, compiler or kind of processor has its own. Where the cache is switched off or cannot be written, it is compiled
+for one process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from ctypes import CFUNCTYPE, c_float, c_int32, c_int64, c_void_p
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from decision_minrnn.files import cache_folder, write_bytes_atomically
+
+_OPTIONS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fPIC")
+_INSTRUCTIONS = {"AVX512": ("-march=x86-64-v4",), "AVX2": ("-march=x86-64-v3",)}
+"""Those that torch's own operations use on this processor."""
+
+_POINTERS, _COUNTS = [c_void_p], [c_int64]
+_GATED = (*_POINTERS * 8, c_int32, *_POINTERS, *_COUNTS * 3)
+_GATED_BACKWARD = (*_POINTERS * 8, c_int32, *_POINTERS * 5, *_COUNTS * 3)
+_SIGNATURES = {
+    "mingru": _GATED,
+    "mingru_backward": _GATED_BACKWARD,
+    "minlstm": _GATED,
+    "minlstm_backward": _GATED_BACKWARD,
+    "rectify": (*_POINTERS * 2, *_COUNTS * 2),
+    "rectify_backward": (*_POINTERS * 3, *_COUNTS * 2),
+    "add_branch": (*_POINTERS * 4, c_int32, *_POINTERS, *_COUNTS * 2),
+    "add_branch_backward": (*_POINTERS * 2, c_int32, *_POINTERS * 2, *_COUNTS * 2),
+    "normalize": (*_POINTERS * 3, c_float, *_POINTERS * 3, *_COUNTS * 2),
+    "normalize_backward": (*_POINTERS * 8, *_COUNTS * 2),
+}
+"""Of the kernels that there are for each of `TYPES`."""
+_RANDOM_BYTES = (*_POINTERS, *_COUNTS * 2)
+TYPES = (torch.float32, torch.bfloat16)
+"""That matrix products take and give."""
+
+
+Kernels = Mapping[tuple[str, torch.dtype | None], Callable[..., None]]
+
+
+def run(name: str, dtype: torch.dtype | None, *arguments: Tensor | float | None) -> None:
+    """Run a kernel, that for matrix products of a type, on contiguous tensors and on numbers; `kernels` are there."""
+    found = kernels()
+    assert found
+    found[name, dtype](*[x.data_ptr() if isinstance(x, Tensor) else x for x in arguments])
+
+
+@cache
+def kernels() -> Kernels | None:
+    """The compiled kernels; None without a compiler, and with a warning where that fails."""
+    compiler = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
+    if compiler is None or platform.system() == "Windows":
+        return None
+    source = resources.files(__package__).joinpath("kernels.cpp").read_bytes()
+    command = [*compiler.split(), *_OPTIONS, *_INSTRUCTIONS.get(torch.backends.cpu.get_cpu_capability(), ())]
+    digest = hashlib.sha256("\0".join((*command, platform.machine(), "")).encode() + source).hexdigest()
+    folder = cache_folder()
+    kept = folder and folder / "kernels" / f"{digest[:32]}.so"
+    with suppress(OSError, ValueError):  # there is none yet, or it is damaged
+        if kept:
+            return _load(kept)
+    try:
+        with tempfile.TemporaryDirectory() as building:
+            compiled = _compile(command, source, Path(building))
+            with suppress(OSError):  # no room, or no right to write
+                if kept:
+                    kept.parent.mkdir(parents=True, exist_ok=True)
+                    write_bytes_atomically(kept, compiled.read_bytes())
+            return _load(compiled)
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        said = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else error
+        warnings.warn(
+            f"{command[0]} could not compile the kernels for this processor, so that training takes longer: {said}",
+            stacklevel=2,
+        )
+        return None
+
+
+def _compile(command: list[str], source: bytes, folder: Path) -> Path:
+    """Raises `OSError` or `CalledProcessError`."""
+    written, compiled, library = (folder / f"kernels.{suffix}" for suffix in ("cpp", "o", "so"))
+    written.write_bytes(source)
+    try:
+        _run(*command, "-fopenmp", "-c", "-o", compiled, written)
+    except subprocess.CalledProcessError:  # Apple's compiler has no OpenMP; one thread does all
+        _run(*command, "-c", "-o", compiled, written)
+    # not linked with an OpenMP of its own: its symbols are found in the one that torch has loaded, and so its threads
+    _run(*command, "-shared", "-o", library, compiled)
+    return library
+
+
+def _run(*command: str | Path) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+def _load(path: Path) -> Kernels:
+    """Raises `OSError` or `ValueError` for a file that is not such a library."""
+    library = ctypes.CDLL(str(path))
+    found: dict[tuple[str, torch.dtype | None], Callable[..., None]] = {
+        (name, dtype): CFUNCTYPE(None, *signature).in_dll(library, f"{name}_{str(dtype).removeprefix('torch.')}")
+        for name, signature in _SIGNATURES.items()
+        for dtype in TYPES
+    }
+    found["random_bytes", None] = CFUNCTYPE(None, *_RANDOM_BYTES).in_dll(library, "random_bytes")
+    return found

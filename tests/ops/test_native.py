@@ -1,0 +1,277 @@
+"""The compiled kernels: against the same in PyTorch's operations, and how they come to be compiled.
+
+That they give what the paper's equations give in float32 is tested where the operations are (`test_gated.py`,
+`test_feed_forward.py`), which use them wherever they compile.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from decision_minrnn.encoders.mingru import MinGRU
+from decision_minrnn.encoders.minlstm import MinLSTM
+from decision_minrnn.ops import native
+from decision_minrnn.ops.dropout import Mask, draw_mask
+from decision_minrnn.ops.feed_forward import residual_feed_forward
+from decision_minrnn.ops.gated import gated_scan
+from decision_minrnn.ops.native.library import kernels
+from decision_minrnn.ops.residual import add_branch
+
+needs_compiler = pytest.mark.skipif(not native.runs_here(), reason="no C++ compiler")
+every_layer = pytest.mark.parametrize("layer", [MinGRU, MinLSTM])
+# one tile of channels, less, and more; rows that fill no block of sums, and several
+every_size = pytest.mark.parametrize("shape", [(1, 1, 3), (3, 70, 128), (2, 9, 300)], ids=str)
+
+
+def random(*shape: int, seed: int, scale: float = 1.0) -> Tensor:
+    return scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def drawn(shape: tuple[int, ...]) -> Mask:
+    return Mask(torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(9)), 26)
+
+
+def assert_same_as_eager(
+    compute: Callable[..., tuple[Tensor, ...]], tensors: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values, and the gradients of a weighting of them."""
+    results = []
+    for kernels_are in ("on", "off"):
+        monkeypatch.setenv("DECISION_MINRNN_KERNELS", kernels_are)
+        given = [tensor.clone().requires_grad_() for tensor in tensors]
+        values = compute(*given)
+        weighted = [(y * random(*y.shape, seed=100 + at)).sum() for at, y in enumerate(values)]
+        results.append([*values, *torch.autograd.grad(sum(weighted[1:], weighted[0]), given)])
+    for found, expected in zip(*results, strict=True):
+        assert found.dtype == expected.dtype
+        assert_close(found, expected, rtol=1e-4, atol=1e-5 * max(1.0, expected.abs().max().item()))
+
+
+@needs_compiler
+def test_kernels_are_used_where_they_are_and_not_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.zeros(2, 3)
+    assert native.takes(x)
+    assert not native.takes(x.double())
+    assert not native.takes(x.to("meta"))
+    monkeypatch.setenv("DECISION_MINRNN_KERNELS", "off")
+    assert not native.takes(x)
+
+
+@needs_compiler
+@pytest.mark.parametrize("resets", [False, True], ids=["", "resets"])
+@every_size
+@every_layer
+def test_gated_scan(
+    layer: type[MinGRU | MinLSTM], shape: tuple[int, int, int], resets: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, time, size = shape
+    reset = random(batch, time, seed=5) > 0.5 if resets else None
+    tensors = [
+        random(batch, time, (1 + layer.gates) * size, seed=1, scale=3.0),
+        random(batch, size, seed=2),
+        random(batch, size, seed=3),
+    ]
+    assert_same_as_eager(lambda *x: (gated_scan(*x, reset, layer.gate),), tensors, monkeypatch)
+
+
+@needs_compiler
+@pytest.mark.parametrize("dropped", [False, True], ids=["", "dropped"])
+@every_size
+@every_layer
+def test_branch_of_a_layer(
+    layer: type[MinGRU | MinLSTM], shape: tuple[int, int, int], dropped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Norm, projection, recurrence, dropout and sum; the last state has a gradient as well."""
+    batch, time, width = shape
+    module, norm = layer(width), nn.LayerNorm(width)
+    names = [f"layer.{name}" for name, _ in module.named_parameters()] + ["norm.weight", "norm.bias"]
+    both = nn.ModuleDict({"layer": module, "norm": norm})
+    reset, mask = random(batch, time, seed=5) > 0.5, drawn(shape) if dropped else None
+
+    class Branch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.both = both
+
+        def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+            y, (last,) = module.residual(x, norm, mask, (state,), reset)
+            return y, last
+
+    def compute(x: Tensor, state: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
+        named = {f"both.{name}": value for name, value in zip(names, parameters, strict=True)}
+        return torch.func.functional_call(Branch(), named, (x, state))
+
+    own = [random(*parameter.shape, seed=10 + at) for at, parameter in enumerate(both.parameters())]
+    tensors = [random(*shape, seed=1), random(batch, width, seed=2), *own]
+    assert_same_as_eager(compute, tensors, monkeypatch)
+
+
+@needs_compiler
+@pytest.mark.parametrize("dropped", [False, True], ids=["", "dropped"])
+@every_size
+def test_feed_forward(shape: tuple[int, int, int], dropped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    width = shape[-1]
+    mask = drawn(shape) if dropped else None
+    norm, up, down = nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+
+    class Branch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.up, self.down = norm, up, down
+
+        def forward(self, x: Tensor) -> Tensor:
+            return residual_feed_forward(x, mask, norm, up, down)
+
+    branch = Branch()
+    names = [name for name, _ in branch.named_parameters()]
+
+    def compute(x: Tensor, *parameters: Tensor) -> tuple[Tensor]:
+        return (torch.func.functional_call(branch, dict(zip(names, parameters, strict=True)), (x,)),)
+
+    own = [random(*parameter.shape, seed=10 + at) for at, parameter in enumerate(branch.parameters())]
+    assert_same_as_eager(compute, [random(*shape, seed=1), *own], monkeypatch)
+
+
+@needs_compiler
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16], ids=str)
+@every_size
+def test_add_branch(shape: tuple[int, int, int], precision: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = drawn(shape)
+    tensors = [random(*shape, seed=1), random(*shape, seed=2).to(precision)]
+    assert_same_as_eager(lambda x, branch: (add_branch(x, branch, mask),), tensors, monkeypatch)
+
+
+@needs_compiler
+@every_layer
+def test_extremes_neither_overflow_nor_hide_nan(layer: type[MinGRU | MinLSTM]) -> None:
+    values = torch.tensor([-1e30, -200.0, -88.0, -20.0, 0.0, 20.0, 88.0, 200.0, 1e30])
+    projected = torch.cartesian_prod(*[values] * (1 + layer.gates)).T.reshape(1, 1, -1).requires_grad_()
+    size = projected.shape[2] // (1 + layer.gates)
+    state = torch.ones(1, size)
+    h = gated_scan(projected, state, state, None, layer.gate)
+    assert h.isfinite().all()
+    candidate, *gates = projected.detach().double().split(size, dim=-1)
+    opened = [torch.sigmoid(gate) for gate in gates]
+    # where a gate is shut beyond e^-87, a write gate of 1e-38 stands for less, and of two that are the ratio is lost
+    exact = (sum(opened[1:], opened[0]) > 1e-37) & (candidate < 1e3)
+    write = opened[0] if layer is MinGRU else opened[1] / (opened[0] + opened[1])
+    expected = 1 + write * (torch.where(candidate >= 0, candidate + 0.5, torch.sigmoid(candidate)) - 1)
+    assert_close(h.double()[exact], expected[exact], rtol=1e-5, atol=1e-6)
+    assert torch.autograd.grad(h.clamp(max=1e3).sum(), projected)[0].isfinite().all()
+    broken = projected.detach().clone()
+    broken[..., 3] = torch.nan
+    assert gated_scan(broken, state, state, None, layer.gate).isnan().any()
+    rounded = add_branch(torch.zeros(1), torch.tensor([torch.nan]).bfloat16(), Mask(torch.full((1,), 255).byte(), 1))
+    assert rounded.isnan().all()
+
+
+@needs_compiler
+@every_layer
+def test_threads_share_the_work(layer: type[MinGRU | MinLSTM]) -> None:
+    width, results = 96, []
+    module, norm = layer(width), nn.LayerNorm(width)
+    up, down = nn.Linear(width, 256), nn.Linear(256, width)
+    x, mask = random(16, 20, width, seed=1).requires_grad_(), drawn((16, 20, width))
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        try:
+            y, _ = module.residual(x, norm, mask, None, None)
+            z = residual_feed_forward(y, mask, norm, up, down)
+            gradients = torch.autograd.grad(z.square().sum(), [x, module.initial, norm.weight, up.bias])
+            results.append((y, z, *gradients))
+        finally:
+            torch.set_num_threads(1)
+    for one, several in zip(*results, strict=True):
+        # torch's products may be divided otherwise among more threads
+        assert_close(one, several, rtol=1e-5, atol=1e-5 * one.detach().abs().max().item())
+
+
+@needs_compiler
+def test_random_bytes_are_uniform_independent_and_drawn_from_torchs_generator() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first, second = (draw_mask(torch.empty(1000, 1000), 0.1) for _ in range(2))
+        torch.manual_seed(0)
+        again = draw_mask(torch.empty(1000, 1000), 0.1)
+    assert first
+    assert second
+    assert again
+    assert again.drawn.equal(first.drawn)
+    for mask in (first, second):
+        counts = torch.bincount(mask.drawn.flatten().long(), minlength=256).double()
+        expected = counts.sum() / 256
+        # chi-squared with 255 degrees of freedom: 0.001 of all draws lie beyond 330 or below 190
+        assert 180 < float(((counts - expected) ** 2 / expected).sum()) < 340
+    kept = [(mask.drawn >= 26).double().flatten() for mask in (first, second)]
+    pairs = [(kept[0], kept[1])] + [(kept[0][lag:], kept[0][:-lag]) for lag in (1, 2, 3, 4, 8, 1000)]
+    for one, other in pairs:
+        assert abs(float(torch.corrcoef(torch.stack([one, other]))[0, 1])) < 0.005
+
+
+SCRIPT = """
+import warnings
+warnings.simplefilter("always")
+from decision_minrnn.ops import native
+print(native.runs_here())
+"""
+
+
+def run_with(cache: Path | str, compiler: Path | str | None = None) -> subprocess.CompletedProcess[str]:
+    """A new process that asks for the kernels."""
+    environment = os.environ | {"DECISION_MINRNN_CACHE": str(cache), "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment |= {"CXX": str(compiler)} if compiler else {}
+    return subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True)
+
+
+def compiler_that(folder: Path, does: str) -> Path:
+    """A script in a compiler's place, which notes its calls in `calls`."""
+    script = folder / "compiler"
+    script.write_text(f'#!/bin/sh\necho "$@" >> "{folder}/calls"\n{does}\n')
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return script
+
+
+@needs_compiler
+def test_compiled_once_and_found_by_the_next_process_unless_it_is_damaged(tmp_path: Path) -> None:
+    compiler = compiler_that(tmp_path, 'exec c++ "$@"')
+    assert run_with(tmp_path / "cache", compiler).stdout == "True\n"
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert run_with(tmp_path / "cache", compiler).stdout == "True\n"
+    assert (tmp_path / "calls").read_text().splitlines() == calls
+    (library,) = (tmp_path / "cache" / "kernels").iterdir()
+    library.write_bytes(b"half of it")
+    assert run_with(tmp_path / "cache", compiler).stdout == "True\n"
+    assert len((tmp_path / "calls").read_text().splitlines()) == 2 * len(calls)
+    assert len(library.read_bytes()) > 1000
+
+
+@needs_compiler
+def test_without_a_cache_it_is_compiled_for_the_process(tmp_path: Path) -> None:
+    assert run_with("off").stdout == "True\n"
+    (tmp_path / "file").touch()
+    assert run_with(tmp_path / "file" / "below").stdout == "True\n"
+
+
+def test_a_compiler_that_fails_is_warned_of_and_training_goes_on_without(tmp_path: Path) -> None:
+    result = run_with(tmp_path / "cache", compiler_that(tmp_path, "echo no room for objects >&2; exit 3"))
+    assert result.stdout == "False\n"
+    assert "could not compile the kernels" in result.stderr
+    assert "no room for objects" in result.stderr
+    assert not (tmp_path / "cache" / "kernels").exists()
+
+
+@needs_compiler
+def test_all_kernels_stand_in_the_source() -> None:
+    found = kernels()
+    assert found
+    assert len(found) == 21
