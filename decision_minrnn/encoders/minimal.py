@@ -96,8 +96,9 @@ class MinimalRNN(Encoder):
         reset: Bool[Tensor, "batch time"] | None,
     ) -> tuple[Float[Tensor, "batch time width"], State]:
         """As of every layer; norm, projection and recurrence in one operation where there are kernels for it."""
-        alone = type(self.project_in) is nn.Linear and self.project_out is None and self.scan == "auto"
-        if not (alone and self.gate.has_kernel and native.takes(x)):
+        plain = type(self.project_in) is nn.Linear and self.project_out is None and self.scan == "auto"
+        watched = self._forward_pre_hooks or self._forward_hooks
+        if not (plain and self.gate.has_kernel and native.takes(x)) or watched:
             return super().residual(x, norm, mask, state, reset)
         from decision_minrnn.ops.native.branches import native_gated_branch
 

@@ -5,7 +5,8 @@
 for each channel with `modes` real numbers of state; A = -exp(log_a) is diagonal, B and C are linear in x.
 
 The states of all steps are `modes` times as large as inputs and outputs. As in Mamba (section 3.3.2) they are never
-kept: a sequence is gone through in pieces, and a piece is computed again for its gradient.
+kept: a sequence is gone through in pieces, and a piece is computed again for its gradient; on a CPU with a compiler, by
+one kernel (`ops.native.selective`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from decision_minrnn.encoders.base import Encoder, register_layer
 from decision_minrnn.errors import ConfigError
-from decision_minrnn.ops import linear_scan
+from decision_minrnn.ops import linear_scan, native
 from decision_minrnn.types import State
 
 PIECE = 2**20
@@ -54,8 +55,14 @@ class S6(Encoder):
         state: State | None = None,
         reset: Bool[Tensor, "batch time"] | None = None,
     ) -> tuple[Float[Tensor, "batch time width"], State]:
-        """All channels by one `linear_scan` for each piece."""
+        """All channels by one `linear_scan` for each piece, or by one kernel."""
         (h,) = self.initial_state(len(x)) if state is None else state
+        if native.takes(h):
+            from decision_minrnn.ops.native.selective import native_selective_scan
+
+            dt, write, read = self._selected(x)
+            y, h = native_selective_scan(dt, self.log_a.exp(), write, read, x.to(h.dtype), h, reset)
+            return (y + self.skip * x).to(x.dtype), (h,)
         length = max(1, PIECE // h.numel())
         resets = [None] * x.shape[1] if reset is None else reset.split(length, dim=1)
         pieces = []
@@ -68,24 +75,29 @@ class S6(Encoder):
         return torch.cat(pieces, dim=1), (h,)
 
     def _piece(self, x: Tensor, h: Tensor, reset: Tensor | None) -> tuple[Tensor, Tensor]:
-        decay, entering, read = self._selected(x)
+        decay, entering, read = self._entering(x)
         states, last = linear_scan(decay.flatten(2), entering.flatten(2), h.flatten(1), reset=reset)
         return self._read(states.unflatten(-1, h.shape[1:]), read, x), last.unflatten(-1, h.shape[1:])
 
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
         """One multiply-add for each number of the state."""
-        decay, entering, read = self._selected(x)
+        decay, entering, read = self._entering(x)
         h = torch.addcmul(entering, decay, state[0])
         return self._read(h, read, x), (h,)
 
+    def _entering(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """exp(dt A), dt B x and C."""
+        dt, write, read = self._selected(x)
+        dt = dt[..., None]
+        return torch.exp(-dt * self.log_a.exp()), dt * write[..., None, :] * x[..., None], read
+
     def _selected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """exp(dt A), dt B x and C, in at least float32."""
+        """dt, B and C, in at least float32."""
         selected = self.select(x)
         if selected.dtype.itemsize < 4:
             selected = selected.float()
         rank, write, read = selected.split([self.rank, self.modes, self.modes], dim=-1)
-        dt = softplus(self.dt(rank)).to(self.skip.dtype)[..., None]
-        return torch.exp(-dt * self.log_a.exp()), dt * write[..., None, :] * x[..., None], read
+        return softplus(self.dt(rank)).to(self.skip.dtype), write, read
 
     def _read(self, h: Tensor, read: Tensor, x: Tensor) -> Tensor:
         return ((h * read[..., None, :]).sum(dim=-1) + self.skip * x).to(x.dtype)

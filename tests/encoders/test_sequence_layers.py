@@ -162,6 +162,7 @@ def test_a_sequence_in_pieces_is_the_same(
         scalar = (y * torch.arange(y.numel()).view_as(y).sin()).sum() + last[0].square().sum()
         return [y, last[0], *torch.autograd.grad(scalar, leaves)]
 
+    monkeypatch.setenv("DECISION_MINRNN_KERNELS", "off")
     whole = results()
     monkeypatch.setattr(importlib.import_module(f"decision_minrnn.encoders.{name}"), "PIECE", piece)
     for value, expected in zip(results(), whole, strict=True):

@@ -20,6 +20,7 @@ from torch.testing import assert_close
 
 from decision_minrnn.encoders.mingru import MinGRU
 from decision_minrnn.encoders.minlstm import MinLSTM
+from decision_minrnn.encoders.s6 import S6
 from decision_minrnn.ops import native
 from decision_minrnn.ops.dropout import Mask, draw_mask
 from decision_minrnn.ops.feed_forward import residual_feed_forward
@@ -197,6 +198,33 @@ def test_threads_share_the_work(layer: type[MinGRU | MinLSTM]) -> None:
 
 
 @needs_compiler
+@pytest.mark.parametrize("resets", [False, True], ids=["", "resets"])
+@pytest.mark.parametrize(("shape", "modes"), [((1, 1, 3), 1), ((3, 30, 64), 16), ((2, 9, 130), 5)], ids=str)
+def test_s6(shape: tuple[int, int, int], modes: int, resets: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, time, width = shape
+    layer = S6(width, modes=modes)
+    reset = random(batch, time, seed=5) > 0.5 if resets else None
+    names = [name for name, _ in layer.named_parameters()]
+
+    def compute(x: Tensor, state: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
+        named = dict(zip(names, parameters, strict=True))
+        y, (last,) = torch.func.functional_call(layer, named, (x, (state,), reset))
+        return y, last
+
+    own = [parameter.detach() for parameter in layer.parameters()]
+    tensors = [random(*shape, seed=1), random(batch, width, modes, seed=2), *own]
+    assert_same_as_eager(compute, tensors, monkeypatch)
+
+
+@needs_compiler
+def test_a_layer_that_is_listened_to_is_called() -> None:
+    layer, heard = MinGRU(4), []
+    layer.register_forward_pre_hook(lambda layer, arguments: heard.append(arguments[0]))
+    layer.residual(torch.ones(1, 2, 4), nn.LayerNorm(4), None, None, None)
+    assert len(heard) == 1
+
+
+@needs_compiler
 def test_random_bytes_are_uniform_independent_and_drawn_from_torchs_generator() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -274,4 +302,4 @@ def test_a_compiler_that_fails_is_warned_of_and_training_goes_on_without(tmp_pat
 def test_all_kernels_stand_in_the_source() -> None:
     found = kernels()
     assert found
-    assert len(found) == 21
+    assert len(found) == 23

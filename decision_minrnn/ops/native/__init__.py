@@ -1,7 +1,7 @@
-"""The elementwise passes of training on a CPU, compiled: what lies between matrix products in one pass over memory each.
+"""The elementwise passes of training on a CPU, compiled: each goes over its memory once.
 
-In float32; the products may be in bfloat16. PyTorch's own operations, which this package composes the same of, take
-three to four times as long for it, and their place where there is no compiler, with `DECISION_MINRNN_KERNELS=off` in
+In float32; matrix products may be in bfloat16. PyTorch's own operations, which this package composes the same of, take
+three to ten times as long, and their place where there is no compiler, with `DECISION_MINRNN_KERNELS=off` in
 the environment, and for other types and devices. `library` compiles and calls the kernels, the other modules are their
 gradients.
 """

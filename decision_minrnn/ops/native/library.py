@@ -48,7 +48,12 @@ _SIGNATURES = {
     "normalize_backward": (*_POINTERS * 8, *_COUNTS * 2),
 }
 """Of the kernels that there are for each of `TYPES`."""
-_RANDOM_BYTES = (*_POINTERS, *_COUNTS * 2)
+_SIGNATURES_OF_ONE = {
+    "selective": (*_POINTERS * 9, *_COUNTS * 4),
+    "selective_backward": (*_POINTERS * 15, *_COUNTS * 4),
+    "random_bytes": (*_POINTERS, *_COUNTS * 2),
+}
+"""Of those that have nothing to do with matrix products."""
 TYPES = (torch.float32, torch.bfloat16)
 """That matrix products take and give."""
 
@@ -119,5 +124,6 @@ def _load(path: Path) -> Kernels:
         for name, signature in _SIGNATURES.items()
         for dtype in TYPES
     }
-    found["random_bytes", None] = CFUNCTYPE(None, *_RANDOM_BYTES).in_dll(library, "random_bytes")
+    for name, signature in _SIGNATURES_OF_ONE.items():
+        found[name, None] = CFUNCTYPE(None, *signature).in_dll(library, name)
     return found
