@@ -12,6 +12,7 @@ from decision_minrnn.benchmarks.learning import batch_learner
 from decision_minrnn.benchmarks.timing import Task
 from decision_minrnn.config import Precision
 from decision_minrnn.model import DecisionModel
+from decision_minrnn.ops import native
 from decision_minrnn.policy import Policy
 from decision_minrnn.types import Batch
 
@@ -58,6 +59,21 @@ class CarriedContestant(TrainedContestant):
         observations, rewards = np.zeros((count, config.observation_size), np.float32), np.zeros(count, np.float32)
         policy.reset(count, 0.0)
         return lambda: policy.act(observations, rewards)
+
+
+class PlainContestant(CarriedContestant):
+    """A model that is trained with PyTorch's operations, where there are compiled kernels for it."""
+
+    def update(self, batch: Batch, precision: Precision) -> Task | None:
+        """As in `train` with DECISION_MINRNN_KERNELS=off."""
+        task = super().update(batch, precision)
+        assert task is not None
+
+        def without_kernels() -> object:
+            with native.switched_off():
+                return task()
+
+        return without_kernels
 
 
 class WindowContestant(TrainedContestant):

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from decision_minrnn.benchmarks.contestant import CarriedContestant, Contestant, TrainedContestant, WindowContestant
+from decision_minrnn.benchmarks.contestant import (
+    CarriedContestant,
+    Contestant,
+    PlainContestant,
+    TrainedContestant,
+    WindowContestant,
+)
 from decision_minrnn.benchmarks.public.d3rlpy import D3rlpyContestant
 from decision_minrnn.benchmarks.public.huggingface import HuggingFaceModel
 from decision_minrnn.benchmarks.public.mamba import public_mamba_model
@@ -30,6 +36,7 @@ def _transformer(sizes: Sizes) -> Contestant:
 
 CONTESTANTS: dict[str, Build] = {
     "mingru/merged": _ours("mingru", "merged"),
+    "mingru/merged/no-kernels": lambda sizes: PlainContestant(DecisionModel(model_config("mingru", "merged", sizes))),
     "mingru/interleaved": _ours("mingru", "interleaved"),
     "mingru/interleaved/log-space": _ours("mingru", "interleaved", scan="log_space"),
     "minlstm/merged": _ours("minlstm", "merged"),

@@ -64,7 +64,12 @@ def test_kernels_are_used_where_they_are_and_not_switched_off(monkeypatch: pytes
     assert native.takes(x)
     assert not native.takes(x.double())
     assert not native.takes(x.to("meta"))
+    with native.switched_off():
+        assert not native.takes(x)
+    assert native.takes(x)
     monkeypatch.setenv("DECISION_MINRNN_KERNELS", "off")
+    with native.switched_off():
+        pass
     assert not native.takes(x)
 
 
@@ -288,6 +293,12 @@ def test_without_a_cache_it_is_compiled_for_the_process(tmp_path: Path) -> None:
     assert run_with("off").stdout == "True\n"
     (tmp_path / "file").touch()
     assert run_with(tmp_path / "file" / "below").stdout == "True\n"
+
+
+@needs_compiler
+def test_a_compiler_without_openmp_makes_kernels_of_one_thread(tmp_path: Path) -> None:
+    compiler = compiler_that(tmp_path, 'case "$*" in *fopenmp*) exit 1;; esac; exec c++ "$@"')
+    assert run_with(tmp_path / "cache", compiler).stdout == "True\n"
 
 
 def test_a_compiler_that_fails_is_warned_of_and_training_goes_on_without(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ gradients.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -21,6 +23,19 @@ SWITCH = "DECISION_MINRNN_KERNELS"
 def runs_here() -> bool:
     """Whether the kernels are not switched off, and compile on this machine."""
     return os.environ.get(SWITCH) != "off" and kernels() is not None
+
+
+@contextmanager
+def switched_off() -> Iterator[None]:
+    """Compute with PyTorch's operations inside, as with the variable in the environment."""
+    before = os.environ.get(SWITCH)
+    os.environ[SWITCH] = "off"
+    try:
+        yield
+    finally:
+        os.environ.pop(SWITCH)
+        if before is not None:
+            os.environ[SWITCH] = before
 
 
 def description() -> str:

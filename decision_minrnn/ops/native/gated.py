@@ -41,23 +41,20 @@ class Residual(NamedTuple):
     """Filled with x + k * h."""
 
 
-NOTHING = (None, None, 0, None)
-
-
 def scan(
     projected: Tensor,
     bias: Tensor,
     state: Tensor,
     initial: Tensor,
     reset: Tensor | None,
-    residual: Residual | tuple[None, None, int, None] = NOTHING,
+    residual: Residual | None = None,
 ) -> Scanned:
-    """h at every step, added to what is to have it added."""
+    """h at every step, added to a residual stream if there is one."""
     (batch, time, _), size = projected.shape, state.shape[1]
     h = state.new_empty(batch, time, size)
     reset = None if reset is None else reset.contiguous()
     scanned = Scanned(projected.contiguous(), bias, state.contiguous(), initial.contiguous(), reset, h)
-    run(_layer(scanned), projected.dtype, *scanned, *residual, *h.shape)
+    run(_layer(scanned), projected.dtype, *scanned, *(residual or (None, None, 0, None)), *h.shape)
     return scanned
 
 

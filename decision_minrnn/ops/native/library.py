@@ -62,7 +62,10 @@ Kernels = Mapping[tuple[str, torch.dtype | None], Callable[..., None]]
 
 
 def run(name: str, dtype: torch.dtype | None, *arguments: Tensor | float | None) -> None:
-    """Run a kernel, that for matrix products of a type, on contiguous tensors and on numbers; `kernels` are there."""
+    """Run a kernel, of several that for matrix products of a type, on contiguous tensors and on numbers.
+
+    Only where `kernels` gives any.
+    """
     found = kernels()
     assert found
     found[name, dtype](*[x.data_ptr() if isinstance(x, Tensor) else x for x in arguments])
@@ -84,12 +87,12 @@ def kernels() -> Kernels | None:
             return _load(kept)
     try:
         with tempfile.TemporaryDirectory() as building:
-            compiled = _compile(command, source, Path(building))
+            compiled, found = _build(command, source, Path(building))
             with suppress(OSError):  # no room, or no right to write
                 if kept:
                     kept.parent.mkdir(parents=True, exist_ok=True)
                     write_bytes_atomically(kept, compiled.read_bytes())
-            return _load(compiled)
+            return found
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
         said = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else error
         warnings.warn(
@@ -99,17 +102,18 @@ def kernels() -> Kernels | None:
         return None
 
 
-def _compile(command: list[str], source: bytes, folder: Path) -> Path:
-    """Raises `OSError` or `CalledProcessError`."""
+def _build(command: list[str], source: bytes, folder: Path) -> tuple[Path, Kernels]:
+    """Compile and load. Raises `OSError`, `ValueError` or `CalledProcessError`."""
     written, compiled, library = (folder / f"kernels.{suffix}" for suffix in ("cpp", "o", "so"))
     written.write_bytes(source)
     try:
         _run(*command, "-fopenmp", "-c", "-o", compiled, written)
-    except subprocess.CalledProcessError:  # Apple's compiler has no OpenMP; one thread does all
-        _run(*command, "-c", "-o", compiled, written)
-    # not linked with an OpenMP of its own: its symbols are found in the one that torch has loaded, and so its threads
-    _run(*command, "-shared", "-o", library, compiled)
-    return library
+        # not linked with an OpenMP of its own: its symbols are found in the one that torch has loaded, with its threads
+        _run(*command, "-shared", "-o", library, compiled)
+        return library, _load(library)
+    except (OSError, subprocess.CalledProcessError):  # Apple's compiler has none, say: one thread does all
+        _run(*command, "-shared", "-o", library, written)
+        return library, _load(library)
 
 
 def _run(*command: str | Path) -> None:
