@@ -65,11 +65,13 @@ def test_installed_package_brings_its_own_cards() -> None:
 def shipped_files(repository: Path) -> set[str]:
     """What the wheel must hold, by its path there."""
     package = repository / "decision_minrnn"
-    files = {path.relative_to(repository).as_posix() for path in package.rglob("*.py")}
+    files = {
+        path.relative_to(repository).as_posix() for kind in ("*.py", "*.cpp", "*.html") for path in package.rglob(kind)
+    }
     for kind, patterns in {"envs": ["*.toml"], "datasets": ["*.toml", "*/data/*"]}.items():
         for path in (found for pattern in patterns for found in (repository / kind).glob(pattern)):
             files.add(f"decision_minrnn/_cards/{path.relative_to(repository).as_posix()}")
-    return files | {"decision_minrnn/py.typed", "decision_minrnn/report/page.html"}
+    return files | {"decision_minrnn/py.typed"}
 
 
 @pytest.mark.skipif(not (CHECKOUT / "decision_minrnn").is_dir(), reason="no checkout to build a wheel from")
