@@ -13,8 +13,6 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from decision_minrnn.ops import native
-
 
 class Mask(NamedTuple):
     """Which elements of a branch are kept."""
@@ -36,9 +34,5 @@ def draw_mask(x: Tensor, probability: float) -> Mask | None:
     dropped = min(round(256 * probability), 255)
     if dropped == 0:
         return None
-    words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device)
-    if native.takes(x):
-        native.fill_with_random_bytes(words)
-    else:
-        words.random_(-(2**63), None)
+    words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)
     return Mask(words.view(torch.uint8)[: x.numel()].view(x.shape), dropped)

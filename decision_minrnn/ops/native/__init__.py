@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from decision_minrnn.ops.native.library import kernels, run
+from decision_minrnn.ops.native.library import kernels
 
 SWITCH = "DECISION_MINRNN_KERNELS"
 
@@ -47,9 +47,3 @@ def takes(x: Tensor) -> bool:
     """Whether the kernels compute on such a tensor here."""
     # what torch traces has no memory to be computed in
     return x.dtype is torch.float32 and x.device.type == "cpu" and not torch.compiler.is_compiling() and runs_here()
-
-
-def fill_with_random_bytes(words: Tensor) -> None:
-    """Fill a tensor of int64 from one draw of torch's generator; 8 times as fast as a draw for each."""
-    seed = int(torch.empty((), dtype=torch.int64).random_(-(2**63), None))
-    run("random_bytes", None, words, seed, 2 * words.numel())

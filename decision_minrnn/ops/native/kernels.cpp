@@ -425,19 +425,6 @@ void scan_selectively_backward(const float* __restrict dt, const float* __restri
     }
 }
 
-// Random bytes: word i is a hash of i and the seed, by MurmurHash3's finaliser.
-inline uint32_t mixed(uint32_t x) {
-    x = (x ^ (x >> 16)) * 0x85ebca6bu;
-    x = (x ^ (x >> 13)) * 0xc2b2ae35u;
-    return x ^ (x >> 16);
-}
-
-void draw(uint32_t* __restrict out, int64_t seed, int64_t words) {
-    const uint32_t low = static_cast<uint32_t>(seed), high = static_cast<uint32_t>(seed >> 32);
-#pragma omp parallel for simd if (parallel : words > FEW)
-    for (int64_t i = 0; i < words; ++i) out[i] = mixed(mixed(static_cast<uint32_t>(i) + low) ^ high);
-}
-
 }  // namespace
 
 // What Python looks up: a pointer to each function, under its name and that of P.
@@ -458,5 +445,4 @@ EXPORT(normalize, normalize<)
 EXPORT(normalize_backward, normalize_backward<)
 auto selective = scan_selectively;
 auto selective_backward = scan_selectively_backward;
-auto random_bytes = draw;
 }

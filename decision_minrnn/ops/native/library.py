@@ -51,7 +51,6 @@ _SIGNATURES = {
 _SIGNATURES_OF_ONE = {
     "selective": (*_POINTERS * 9, *_COUNTS * 4),
     "selective_backward": (*_POINTERS * 15, *_COUNTS * 4),
-    "random_bytes": (*_POINTERS, *_COUNTS * 2),
 }
 """Of those that have nothing to do with matrix products."""
 TYPES = (torch.float32, torch.bfloat16)
