@@ -58,7 +58,7 @@ def gated_scan(
         from decision_minrnn.ops.triton.gated import triton_gated_scan
 
         return triton_gated_scan(projected, state, initial, reset)
-    if gate.has_kernel and native.takes(state):
+    if gate.has_kernel and native.takes(state) and projected.dtype in native.TYPES:
         from decision_minrnn.ops.native.gated import native_gated_scan
 
         return native_gated_scan(projected, state, initial, reset)

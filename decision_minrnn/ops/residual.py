@@ -17,7 +17,7 @@ def add_branch(
     x = x.to(torch.promote_types(x.dtype, branch.dtype))
     if mask is None:
         return x + branch
-    if native.takes(x):
+    if native.takes(x) and branch.dtype in native.TYPES:
         from decision_minrnn.ops.native.branches import native_add_branch
 
         return native_add_branch(x, branch, mask)

@@ -64,6 +64,10 @@ def test_kernels_are_used_where_they_are_and_not_switched_off(monkeypatch: pytes
     assert native.takes(x)
     assert not native.takes(x.double())
     assert not native.takes(x.to("meta"))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert native.takes(x)
+    with torch.autocast("cpu", torch.float16):
+        assert not native.takes(x)
     with native.switched_off():
         assert not native.takes(x)
     assert native.takes(x)

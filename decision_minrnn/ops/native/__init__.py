@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from decision_minrnn.ops.native.library import kernels
+from decision_minrnn.ops.native.library import TYPES, kernels
 
 SWITCH = "DECISION_MINRNN_KERNELS"
 
@@ -45,5 +45,9 @@ def description() -> str:
 
 def takes(x: Tensor) -> bool:
     """Whether the kernels compute on such a tensor here."""
+    if x.dtype is not torch.float32 or x.device.type != "cpu":
+        return False
+    if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") not in TYPES:
+        return False
     # what torch traces has no memory to be computed in
-    return x.dtype is torch.float32 and x.device.type == "cpu" and not torch.compiler.is_compiling() and runs_here()
+    return not torch.compiler.is_compiling() and runs_here()

@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from decision_minrnn.ops.dropout import Mask
 from decision_minrnn.ops.native.gated import Residual, Scanned, scan, scan_backward
-from decision_minrnn.ops.native.library import TYPES, run
+from decision_minrnn.ops.native.library import run
 
 BLOCK = 64
 """Rows whose sums are taken together: that of the kernels."""
@@ -166,7 +166,6 @@ class Normed(NamedTuple):
 def _normalize(x: Tensor, scale: Tensor, shift: Tensor, epsilon: float) -> Normed:
     """The norm over the last axis, in the precision of matrix products."""
     precision = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-    precision = precision if precision in TYPES else x.dtype
     rows = x.reshape(-1, x.shape[-1]).contiguous()
     mean, deviation = rows.new_empty(len(rows)), rows.new_empty(len(rows))
     out = torch.empty_like(rows, dtype=precision)

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from decision_minrnn.ops.native.library import TYPES, run
+from decision_minrnn.ops.native.library import run
 
 _LAYERS = {2: "mingru", 3: "minlstm"}
 """By the number of pre-activations for each of the state's."""
@@ -91,9 +91,6 @@ def native_gated_scan(
 class _GatedScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, projected: Tensor, state: Tensor, initial: Tensor, reset: Tensor | None) -> Tensor:
-        ctx.precision = projected.dtype
-        if projected.dtype not in TYPES:
-            projected = projected.to(state.dtype)
         scanned = scan(projected, state.new_zeros(projected.shape[2]), state, initial, reset)
         ctx.save_for_backward(*scanned)
         return scanned.h
@@ -102,4 +99,4 @@ class _GatedScan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         of_projected, _, of_state, of_initial = scan_backward(Scanned(*ctx.saved_tensors), gradient.contiguous())
-        return of_projected.to(ctx.precision), of_state, of_initial, None
+        return of_projected, of_state, of_initial, None
