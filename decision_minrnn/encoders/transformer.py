@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from decision_minrnn.encoders.base import Encoder, register_layer
+from decision_minrnn.encoders.base import Encoder, Step, register_layer
+from decision_minrnn.encoders.direct import linear
 from decision_minrnn.encoders.forgetting import Forgetting
 from decision_minrnn.encoders.heads import head_size
 from decision_minrnn.errors import ConfigError
@@ -76,9 +77,33 @@ class Attention(Encoder):
 
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
         """One token's attention to those of the state."""
-        self.forgetting.leaves(state[2][:, :1])
-        y, state = self.forward(x[:, None], state)
-        return y[:, 0], state
+        return self.stepper()(x, state)
+
+    def stepper(self, rows: int | None = None) -> Step:
+        """The same, with the places of all that can be known worked out once."""
+        project_in, project_out = linear(self.project_in, rows), linear(self.project_out, rows)
+        shape = self.heads, self.size
+        if self.bias is None:
+            turns = _turns(self.context, self.size, self.project_in.weight)
+            turn = turns[0][-1:], turns[1][-1:]
+        else:
+            bias = self.bias.flip(1)[:, None]  # the nearest last
+
+        def step(x: Tensor, state: State) -> tuple[Tensor, State]:
+            self.forgetting.leaves(state[2][:, :1])
+            query, key, value = project_in(x)[:, None].chunk(3, dim=-1)
+            keys, values = torch.cat([state[0], key], dim=1), torch.cat([state[1], value], dim=1)
+            there = nn.functional.pad(state[2], (0, 1), value=1.0)
+            query, known, read = (part.unflatten(-1, shape).transpose(1, 2) for part in (query, keys, values))
+            mask = there[:, None, None] > 0
+            if self.bias is None:
+                query, known = _turned(query, *turn), _turned(known, *turns)
+            else:
+                mask = torch.where(mask, bias, -torch.inf)
+            y = scaled_dot_product_attention(query, known, read, attn_mask=mask)
+            return project_out(y.flatten(1)), (keys[:, 1:], values[:, 1:], there[:, 1:])
+
+        return step
 
     def _attend(self, query: Tensor, keys: Tensor, values: Tensor, seen: Tensor) -> Tensor:
         query, keys, values = (
@@ -87,7 +112,8 @@ class Attention(Encoder):
         time, known = query.shape[2], keys.shape[2]
         mask = seen[:, None]
         if self.bias is None:
-            query, keys = _rotated(query, known - time), _rotated(keys, 0)
+            cosine, sine = _turns(known, self.size, keys)
+            query, keys = _turned(query, cosine[-time:], sine[-time:]), _turned(keys, cosine, sine)
         else:
             distance = self._distances(time, known, query.device).clamp(0, self.context - 1)
             mask = torch.where(mask, self.bias[:, distance].to(query.dtype), -torch.inf)
@@ -113,12 +139,17 @@ class Attention(Encoder):
         return nn.functional.pad(reset.cumsum(dim=1), (before, 0))
 
 
-def _rotated(x: Float[Tensor, "batch heads time size"], start: int) -> Float[Tensor, "batch heads time size"]:
-    """Each pair of dimensions turned by an angle that grows with the place, counted from `start`."""
-    half, dtype = x.shape[-1] // 2, torch.promote_types(x.dtype, torch.float32)
-    exponents = torch.arange(half, device=x.device, dtype=dtype) / half
-    places = torch.arange(start, start + x.shape[2], device=x.device, dtype=dtype)
-    angles = places[:, None] * 10_000.0**-exponents
-    cosine, sine = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    first, second = x[..., :half], x[..., half:]
+def _turns(places: int, size: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of the angle by which each pair of dimensions is turned at each place, [places, size / 2]."""
+    half, dtype = size // 2, torch.promote_types(like.dtype, torch.float32)
+    exponents = torch.arange(half, device=like.device, dtype=dtype) / half
+    angles = torch.arange(places, device=like.device, dtype=dtype)[:, None] * 10_000.0**-exponents
+    return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
+
+
+def _turned(
+    x: Float[Tensor, "batch heads time size"], cosine: Float[Tensor, "time half"], sine: Float[Tensor, "time half"]
+) -> Float[Tensor, "batch heads time size"]:
+    """Each pair of dimensions turned by the angle of its place."""
+    first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
