@@ -304,7 +304,7 @@ void normalize_backward(const P* __restrict gradient, const float* __restrict x,
 #pragma omp simd
             for (int64_t c = 0; c < columns; ++c) {
                 const float g = widened(gradient[at + c]) * scale[c], normal = (x[at + c] - middle) * factor;
-                of_x[at + c] = (beside ? beside[at + c] : 0.0f) + factor * (g - sum - normal * along);
+                of_x[at + c] = beside[at + c] + factor * (g - sum - normal * along);
             }
         }
     }
@@ -315,7 +315,7 @@ constexpr int64_t SLICE = 64;  // channels whose states are kept at once, for a 
 // One step of a slice of S6's channels: h = exp(-dt * rate) h + dt * write * x, for each of the modes. States and rates
 // lie [modes, channels], so that channels are computed side by side.
 inline void advance(const float* dt, const float* x, const float* write, const float* rates, const float* before,
-                   float* decay, float* h, int64_t modes, int64_t channels, int64_t count) {
+                    float* decay, float* h, int64_t modes, int64_t channels, int64_t count) {
     for (int64_t n = 0; n < modes; ++n) {
         const float* rate = rates + n * channels;
 #pragma omp simd
@@ -328,9 +328,9 @@ inline void advance(const float* dt, const float* x, const float* write, const f
 }
 
 void scan_selectively(const float* __restrict dt, const float* __restrict rates, const float* __restrict write,
-               const float* __restrict read, const float* __restrict x, const float* __restrict state,
-               const uint8_t* __restrict reset, float* __restrict y, float* __restrict last, int64_t batch,
-               int64_t time, int64_t channels, int64_t modes) {
+                      const float* __restrict read, const float* __restrict x, const float* __restrict state,
+                      const uint8_t* __restrict reset, float* __restrict y, float* __restrict last, int64_t batch,
+                      int64_t time, int64_t channels, int64_t modes) {
     const int64_t slices = (channels + SLICE - 1) / SLICE, size = modes * SLICE;
 #pragma omp parallel for if (batch * time * channels * modes > FEW)
     for (int64_t task = 0; task < batch * slices; ++task) {
@@ -358,11 +358,11 @@ void scan_selectively(const float* __restrict dt, const float* __restrict rates,
 
 // The states of a slice are computed again, and kept until its gradients are known.
 void scan_selectively_backward(const float* __restrict dt, const float* __restrict rates, const float* __restrict write,
-                        const float* __restrict read, const float* __restrict x, const float* __restrict state,
-                        const uint8_t* __restrict reset, const float* __restrict gradient,
-                        const float* __restrict of_last, float* __restrict of_dt, float* __restrict of_rates,
-                        float* __restrict of_write, float* __restrict of_read, float* __restrict of_x,
-                        float* __restrict of_state, int64_t batch, int64_t time, int64_t channels, int64_t modes) {
+                               const float* __restrict read, const float* __restrict x, const float* __restrict state,
+                               const uint8_t* __restrict reset, const float* __restrict gradient,
+                               const float* __restrict of_last, float* __restrict of_dt, float* __restrict of_rates,
+                               float* __restrict of_write, float* __restrict of_read, float* __restrict of_x,
+                               float* __restrict of_state, int64_t batch, int64_t time, int64_t channels, int64_t modes) {
     const int64_t size = modes * SLICE;
 #pragma omp parallel for if (batch * time * channels * modes > FEW)
     for (int64_t row = 0; row < batch; ++row) {
