@@ -19,6 +19,7 @@ from decision_minrnn.encoders.base import register_layer
 from decision_minrnn.encoders.forgetting import Forgetting
 from decision_minrnn.encoders.segments import Segmented
 from decision_minrnn.errors import ConfigError
+from decision_minrnn.ops.convolution import long_convolution
 from decision_minrnn.types import State
 
 FEATURES = 8
@@ -54,14 +55,12 @@ class HyenaFilter(Segmented):
     def run(
         self, x: Float[Tensor, "batch time width"], state: State
     ) -> tuple[Float[Tensor, "batch time width"], State]:
-        """One depth-wise convolution over the cache and the new inputs."""
+        """One convolution over the cache and the new inputs."""
         self.forgetting.sequence(x.shape[1])
         if x.shape[1] == 1:
             self.forgetting.leaves(state[0][:, 0])
         inputs = torch.cat([state[0].to(x.dtype), x], dim=1)
-        weight = self.filter().flip(0).t()[:, None].to(x.dtype)
-        y = nn.functional.conv1d(inputs.transpose(1, 2), weight, groups=len(self.skip)).transpose(1, 2)
-        return y + self.skip * x, (inputs[:, x.shape[1] :],)
+        return long_convolution(inputs, self.filter()) + self.skip * x, (inputs[:, x.shape[1] :],)
 
     def filter(self) -> Float[Tensor, "context width"]:
         """f, from the nearest input to the farthest."""

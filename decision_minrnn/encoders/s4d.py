@@ -21,6 +21,7 @@ from decision_minrnn.encoders.base import Step, register_layer
 from decision_minrnn.encoders.segments import Segmented
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.ops import linear_scan
+from decision_minrnn.ops.convolution import by_channel, by_time, toeplitz
 from decision_minrnn.types import State
 
 PIECE = 64
@@ -89,12 +90,9 @@ class S4D(Segmented):
         powers = _exp(exponent[..., None] * places)  # [width, modes, length + 1]
         read = torch.view_as_complex(self.read)[..., None]
         kernel = 2 * (read * write[..., None] * powers[..., :-1]).real.sum(dim=1)
-        # K_{t-s} at [t, s], zero for the future: windows of K backwards, the last of them first
-        matrix = nn.functional.pad(kernel.flip(1), (0, length - 1)).unfold(1, length, 1).flip(1)
-        # the width first, so that everything below is one product of matrices for each channel; contiguous, since
-        # PyTorch takes matrices without a contiguous axis one by one
-        inputs = x.permute(3, 0, 1, 2).contiguous().flatten(1, 2)
-        inside = inputs @ matrix.mT
+        # one product of matrices for each channel
+        inputs = by_channel(x)
+        inside = inputs @ toeplitz(kernel, length, length).mT
         writing = _real_rows(write[..., None] * powers[..., :-1].flip(-1)).mT
         added = torch.view_as_complex((inputs @ writing).unflatten(-1, (-1, 2)))
         added = added.unflatten(1, x.shape[:2]).permute(1, 2, 0, 3).flatten(2)
@@ -105,10 +103,8 @@ class S4D(Segmented):
         # 2 Re(C exp(dt A)^(t+1) h)
         reading = 2 * _real_rows((read * powers[..., 1:]).conj().resolve_conj())
         carried = torch.view_as_real(before).flatten(-2) @ reading
-        y = inside + carried
-        if y.requires_grad:
-            y.register_hook(torch.Tensor.contiguous)  # for the same reason
-        return y.unflatten(1, x.shape[:2]).permute(1, 2, 3, 0).flatten(1, 2), last.unflatten(-1, h.shape[1:])
+        y = by_time(inside + carried).unflatten(0, x.shape[:2]).flatten(1, 2)
+        return y, last.unflatten(-1, h.shape[1:])
 
     def _discretised(self) -> tuple[Tensor, Tensor]:
         """dt A and (exp(dt A) - 1) / A, [width, modes]."""

@@ -32,7 +32,8 @@ LOOPS: Mapping[str, Callable[[int, int], nn.RNNCellBase]] = {"gru-loop": nn.GRUC
 FAMILIES: Mapping[str, str] = {
     **dict.fromkeys(LOOPS, "plain loop"),
     **dict.fromkeys(("gru", "lstm"), "torch's own"),
-    **dict.fromkeys(("transformer", "hyena"), "all pairs"),
+    "transformer": "all pairs",
+    "hyena": "long convolution",
     "mlp": "no memory",
 }
 """All others are linear recurrences."""
