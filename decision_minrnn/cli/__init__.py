@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
-from decision_minrnn.cli.console import quiet
+from decision_minrnn.cli.console import quiet, short_warnings
 from decision_minrnn.cli.groups import choose_command
 from decision_minrnn.errors import DecisionMinRNNError
 from decision_minrnn.versions import versions
@@ -40,7 +40,7 @@ first steps:
 
 ANYWHERE = {
     "--quiet": "show results and errors, not how far a command is",
-    "--debug": "show where in the code an error arose (also DECISION_MINRNN_DEBUG=1)",
+    "--debug": "show where in the code an error or warning arose (also DECISION_MINRNN_DEBUG=1)",
 }
 """Flags that every command takes, before or after its name."""
 
@@ -52,11 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     flags = {flag for flag in ANYWHERE if flag in words}
     words = [word for word in words if word not in flags]
+    debugging = "--debug" in flags or os.environ.get("DECISION_MINRNN_DEBUG", "0") not in ("", "0")
     if words == ["--version"]:
         print(f"decision-minrnn {versions().get('decision-minrnn', '(not installed)')}")
         return 0
     try:
-        with quiet("--quiet" in flags):
+        with quiet("--quiet" in flags), short_warnings(not debugging):
             command, rest = choose_command("decision-minrnn", ABOUT, COMMANDS, words, FLAGS)
             import_module(f"decision_minrnn.cli.{command}").main(rest)
         sys.stdout.flush()
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (DecisionMinRNNError, KeyboardInterrupt, OSError) as error:
-        if "--debug" in flags or os.environ.get("DECISION_MINRNN_DEBUG", "0") not in ("", "0"):
+        if debugging:
             traceback.print_exc()
         return _report(error)
     return 0

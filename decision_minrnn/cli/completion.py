@@ -11,6 +11,8 @@ from typing import Annotated, Literal, NamedTuple
 
 import tyro
 
+from decision_minrnn.cli.parsing import run_command
+
 _BASH = """# bash completion of decision-minrnn
 _decision_minrnn() {{
     local words=() word
@@ -50,10 +52,12 @@ class Known(NamedTuple):
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
-    tyro.cli(completion, prog="decision-minrnn completion", args=arguments)
+    run_command(completion, "completion", arguments)
 
 
-def completion(shell: Annotated[Literal["bash", "zsh", "fish"], tyro.conf.Positional]) -> None:
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], tyro.conf.Positional, tyro.conf.arg(metavar="{bash,zsh,fish}")],
+) -> None:
     """Print a script that completes commands and flags in a shell; where none fits, names of files.
 
     bash: decision-minrnn completion bash > ~/.local/share/bash-completion/completions/decision-minrnn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,6 +22,18 @@ def quiet(asked: bool) -> Iterator[None]:
         yield
     finally:
         _QUIET.reset(token)
+
+
+@contextmanager
+def short_warnings(asked: bool) -> Iterator[None]:
+    """Inside, if it is asked for, a warning is one line, without the place in the code where it arose."""
+    before = warnings.formatwarning
+    if asked:
+        warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def wide_console(stderr: bool = False) -> Console:

@@ -12,6 +12,7 @@ from rich.console import Console
 from decision_minrnn.cards import EnvCard, env_card, env_cards, is_card_path
 from decision_minrnn.cli.console import progress_console
 from decision_minrnn.cli.outputs import check_output
+from decision_minrnn.cli.parsing import run_command
 from decision_minrnn.config import EVALUATION_SEED, Memory
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.files import write_json
@@ -19,7 +20,7 @@ from decision_minrnn.files import write_json
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
-    tyro.cli(evaluate, prog="decision-minrnn evaluate", args=arguments)
+    run_command(evaluate, "evaluate", arguments)
 
 
 def evaluate(

@@ -9,13 +9,14 @@ from typing import Annotated
 import tyro
 
 from decision_minrnn.cli.outputs import check_output
+from decision_minrnn.cli.parsing import run_command
 from decision_minrnn.export import Format
 from decision_minrnn.files import write_json
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
-    tyro.cli(export, prog="decision-minrnn export", args=arguments)
+    run_command(export, "export", arguments)
 
 
 def export(

@@ -8,12 +8,13 @@ from typing import Annotated
 
 import tyro
 
+from decision_minrnn.cli.parsing import run_command
 from decision_minrnn.errors import CheckpointError, ConfigError
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
-    tyro.cli(report, prog="decision-minrnn report", args=arguments)
+    run_command(report, "report", arguments)
 
 
 def report(

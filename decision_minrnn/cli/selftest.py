@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-import tyro
 from rich.table import Table
 
 from decision_minrnn.cli.console import wide_console
 from decision_minrnn.cli.outputs import check_output
+from decision_minrnn.cli.parsing import run_command
 from decision_minrnn.files import write_json
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
-    tyro.cli(selftest, prog="decision-minrnn selftest", args=arguments)
+    run_command(selftest, "selftest", arguments)
 
 
 def selftest(device: str = "auto", determinism: bool = False, json: str | None = None) -> None:

@@ -9,13 +9,14 @@ from typing import Annotated
 
 import tyro
 
+from decision_minrnn.cli.parsing import run_command
 from decision_minrnn.errors import ConfigError
 from decision_minrnn.files import write_bytes_atomically
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
-    tyro.cli(share, prog="decision-minrnn share", args=arguments)
+    run_command(share, "share", arguments)
 
 
 def share(

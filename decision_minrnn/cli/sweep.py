@@ -10,15 +10,16 @@ import tyro
 
 from decision_minrnn.cli.grids import GridOptions, ResultOptions, TrialSettings, run_grid, show_results
 from decision_minrnn.cli.outputs import check_output
+from decision_minrnn.cli.parsing import run_command
 from decision_minrnn.errors import ConfigError
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
     if list(arguments[:1]) == ["table"]:
-        tyro.cli(_table, prog="decision-minrnn sweep table", args=arguments[1:])
+        run_command(_table, "sweep table", arguments[1:])
     else:
-        tyro.cli(_sweep, prog="decision-minrnn sweep", args=arguments)
+        run_command(_sweep, "sweep", arguments)
 
 
 def _sweep(

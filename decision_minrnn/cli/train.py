@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 
 from decision_minrnn.cli.console import progress_console
-from decision_minrnn.cli.options import options_registry
+from decision_minrnn.cli.parsing import run_command
 from decision_minrnn.config import TrainConfig
 
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> None:
             file=sys.stderr,
         )
         raise SystemExit(2)
-    tyro.cli(_resume if resuming else _train, prog="decision-minrnn train", args=arguments, registry=options_registry())
+    run_command(_resume if resuming else _train, "train", arguments)
 
 
 def _nothing_else(arguments: Sequence[str]) -> bool:

@@ -27,6 +27,20 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     assert f"decision-minrnn {command}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        (["train"], "[OPTIONS] DATASET"),
+        (["share"], "[OPTIONS] RUN [FOLDER]"),
+        (["data", "convert"], "[OPTIONS] SOURCE TARGET"),
+        (["completion"], "{bash,zsh,fish}"),
+    ],
+)
+def test_help_says_what_stands_without_a_flag(words: list[str], usage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"usage: decision-minrnn {' '.join(words)} [-h] {usage}\n")
+
+
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"decision-minrnn {version('decision-minrnn')}\n"
@@ -72,6 +86,19 @@ def test_where_an_error_arose(
     error = capsys.readouterr().err
     assert ("Traceback" in error) == shown
     assert error.splitlines()[-1].startswith("error: no-such-run does not exist.")
+
+
+@pytest.mark.parametrize(
+    ("flag", "shown"), [("--quiet", "warning: little is left\n"), ("--debug", "UserWarning: little is left")]
+)
+def test_a_warning_is_one_line(flag: str, shown: str) -> None:
+    code = f"""import warnings
+from decision_minrnn.cli import data, main
+data.main = lambda words: warnings.warn("little is left")
+main(["data", "{flag}"])"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown in done.stderr
+    assert ("<string>" in done.stderr) == (flag == "--debug")
 
 
 def test_quiet_shows_results_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

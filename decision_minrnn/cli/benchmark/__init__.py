@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 
-import tyro
-
 from decision_minrnn.cli.groups import choose_command
+from decision_minrnn.cli.parsing import run_command
 
 COMMANDS = {
     "speed": "training and acting beside public implementations",
@@ -24,4 +23,4 @@ def main(arguments: Sequence[str]) -> None:
     """Run one measurement."""
     command, rest = choose_command("decision-minrnn benchmark", "Measurements on this machine.", COMMANDS, arguments)
     chosen = getattr(import_module(f"decision_minrnn.cli.benchmark.{command}"), f"show_{command}")
-    tyro.cli(chosen, prog=f"decision-minrnn benchmark {command}", args=rest)
+    run_command(chosen, f"benchmark {command}", rest)

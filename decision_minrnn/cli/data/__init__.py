@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 
-import tyro
-
 from decision_minrnn.cli.groups import choose_command
+from decision_minrnn.cli.parsing import run_command
 
 COMMANDS = {
     "list": "which datasets have a card, and which of them are on this machine",
@@ -38,4 +37,4 @@ def main(arguments: Sequence[str]) -> None:
     command, rest = choose_command("decision-minrnn data", about, COMMANDS, arguments)
     module, function = _FUNCTIONS[command].split(".")
     chosen = getattr(import_module(f"decision_minrnn.cli.data.{module}"), function)
-    tyro.cli(chosen, prog=f"decision-minrnn data {command}", args=rest)
+    run_command(chosen, f"data {command}", rest)

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-import tyro
-
 from decision_minrnn.cli.console import wide_console
 from decision_minrnn.cli.outputs import check_output
 from decision_minrnn.cli.paper.shared import plain_table
+from decision_minrnn.cli.parsing import run_command
 from decision_minrnn.files import write_json
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
-    tyro.cli(_parameters, prog="decision-minrnn paper parameters", args=list(arguments))
+    run_command(_parameters, "paper parameters", arguments)
 
 
 def _parameters(width: int = 64, expansions: tuple[int, ...] = (1, 2, 3, 4), json: str | None = None) -> None:

@@ -10,6 +10,7 @@ import tyro
 from rich.table import Table
 
 from decision_minrnn.cli.paper.shared import DrawnOutput, plain_table
+from decision_minrnn.cli.parsing import run_command
 from decision_minrnn.files import write_json
 from decision_minrnn.tasks.scaling import ScalingConfig
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run it."""
-    tyro.cli(_scaling, prog="decision-minrnn paper scaling", args=list(arguments))
+    run_command(_scaling, "paper scaling", arguments)
 
 
 def _scaling(config: tyro.conf.OmitArgPrefixes[ScalingConfig], output: tyro.conf.OmitArgPrefixes[DrawnOutput]) -> None:

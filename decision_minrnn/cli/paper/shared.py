@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from decision_minrnn.cli.console import progress_console, wide_console
-from decision_minrnn.cli.options import options_registry
 from decision_minrnn.cli.outputs import check_output
+from decision_minrnn.cli.parsing import run_command
 from decision_minrnn.config import OptionValue
 from decision_minrnn.files import write_json, write_text_atomically
 
@@ -100,7 +100,7 @@ def start_or_resume(
     """Parse the command line of an experiment and run it; `--resume FOLDER` takes no settings beside it."""
     chosen = resume if any(word.partition("=")[0] == "--resume" for word in arguments) else start
     words = [word for word in arguments if word != "--resume"] if "--help" in arguments else list(arguments)
-    tyro.cli(chosen, prog=f"decision-minrnn paper {command}", args=words, registry=options_registry())
+    run_command(chosen, f"paper {command}", words)
 
 
 def plain_table(*columns: str) -> Table:
