@@ -65,7 +65,7 @@ class RunConfig:
     """Dropout after the recurrence and the feed-forward network of each block."""
 
     encoder_options: Mapping[str, OptionValue] = field(default_factory=dict)
-    """Further options of the encoder as KEY=VALUE, such as expansion=2 convolution=4 style=mamba."""
+    """Further options of the encoder (docs/encoders.md) as KEY=VALUE, such as expansion=2 convolution=4 style=mamba."""
 
     updates: int = 10_000
     """Updates to train for."""

@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from decision_minrnn.cli import main
 from decision_minrnn.config import ModelConfig
-from decision_minrnn.encoders import base, build_encoder
+from decision_minrnn.encoders import base, build_encoder, encoder_options
 from decision_minrnn.model import DecisionModel
 from decision_minrnn.policy import Policy
 
@@ -61,6 +62,36 @@ def test_the_first_block_acts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert names["action"].shape == (1, 3)
     config, data = settings[0]
     assert (config.updates, data.steps) == (3000, 80_342)
+
+
+def test_the_index_has_every_page() -> None:
+    docs = README.parent / "docs"
+    index = (docs / "index.md").read_text(encoding="utf-8")
+    pages = {page.relative_to(docs).as_posix() for page in docs.glob("**/*.md")}
+    assert {page for page in pages if f"]({page})" not in index} == {"index.md", "examples/README.md"}
+
+
+ENCODERS = README.parent / "docs" / "encoders.md"
+
+
+def test_the_page_on_encoders_has_every_layer_with_its_options_and_state() -> None:
+    page = ENCODERS.read_text(encoding="utf-8")
+    told = {}
+    for name, state, options in re.findall(r"^\| `(\w+)` \|.*\| ([\d,]+) \| (.*)\|$", page, re.MULTILINE):
+        told[name] = int(state.replace(",", "")), options.strip("` ").split()
+    assert set(told) == set(base.encoder_names())
+    for name, (state, options) in told.items():
+        layer = base.encoder_layer(name)
+        assert options == [f"{option}={default}" for option, default in base.keyword_options(layer).items()]
+        assert state == sum(part.numel() for part in layer(128).initial_state(1))
+        assert all(f"\n| `{option}" in page for option in encoder_options(name))
+
+
+def test_the_encoder_alone_steps_as_it_runs_over_a_sequence() -> None:
+    (code,) = blocks("python", ENCODERS)
+    names: dict[str, Any] = {}
+    exec(compile(code, "encoders.md", "exec"), names)
+    torch.testing.assert_close(torch.stack(names["steps"], dim=1), names["y"])
 
 
 COMMANDS = [
