@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf, isfinite
-from typing import Literal, get_args
+from typing import Literal, get_type_hints
 
 from decision_minrnn.errors import ConfigError
+from decision_minrnn.records import described, fits
 
 Tokens = Literal["merged", "interleaved"]
 Memory = Literal["carried", "window", "reset"]
@@ -116,6 +117,9 @@ class RunConfig:
     """Updates between evaluations during training (0: only at the end)."""
 
     def __post_init__(self) -> None:
+        # another type would be met in the middle of a run, or by whoever reads its config.json
+        for name, expected in get_type_hints(type(self)).items():
+            require(self, name, fits(getattr(self, name), expected), described(expected))
         counts = ("width", "layers", "updates", "batch_size", "log_every", "checkpoint_every", "keep_checkpoints")
         for name in counts:
             require(self, name, getattr(self, name) >= 1, "a whole number of at least 1")
@@ -125,7 +129,6 @@ class RunConfig:
             require(self, name, 0 < getattr(self, name) < inf, "a number above 0")
         require(self, "weight_decay", 0 <= self.weight_decay < inf, "a number of at least 0")
         require(self, "dropout", 0 <= self.dropout < 1, "a probability from 0 to below 1")
-        require(self, "precision", self.precision in get_args(Precision), " or ".join(get_args(Precision)))
         require(self, "threads", self.threads is None or self.threads >= 1, "a whole number of at least 1")
 
 
@@ -187,10 +190,9 @@ class TrainConfig(RunConfig):
         require(self, "episodes", self.episodes >= 1, "a whole number of at least 1")
         divides = self.accumulate >= 1 and self.batch_size % self.accumulate == 0
         require(self, "accumulate", divides, f"a divisor of the batch size {self.batch_size}")
-        for name, choices in (("tokens", Tokens), ("sampling", Sampling)):
-            require(self, name, getattr(self, name) in get_args(choices), " or ".join(get_args(choices)))
-        is_steps = isinstance(self.context, int) and self.context >= 1
-        require(self, "context", is_steps or self.context == "episode", "a number of steps or episode")
+        require(
+            self, "context", self.context == "episode" or self.context >= 1, "a whole number of at least 1, or episode"
+        )
         require(self, "top_percent", 0 < self.top_percent <= 100, "a percentage above 0")
         require(self, "targets", all(isfinite(target) for target in self.targets), "finite numbers")
 

@@ -43,6 +43,15 @@ def record_from_dict(content: object, record_type: type[Record], where: str) -> 
     return record_type(**{key: _typed(value, types[key], f"{where}: {key}") for key, value in content.items()})
 
 
+def fits(value: object, expected: Any) -> bool:
+    """Whether `record_from_dict` takes a value for a field with this annotation."""
+    try:
+        _typed(value, expected, "")
+    except ConfigError:
+        return False
+    return True
+
+
 def _typed(value: Any, expected: Any, where: str) -> Any:
     """`value` as an annotated type, or a `ConfigError`."""
     origin, arguments = get_origin(expected), get_args(expected)
@@ -62,22 +71,22 @@ def _typed(value: Any, expected: Any, where: str) -> Any:
         return value
     elif is_dataclass(expected) and isinstance(expected, type):
         return record_from_dict(value, expected, where)
-    elif expected is float and type(value) in (int, float):
+    elif expected is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     elif expected in (str, int, bool, NoneType) and type(value) is expected:
         return value
-    raise ConfigError(f"{where}: expected {_described(expected)}, got {value!r}.")
+    raise ConfigError(f"{where}: expected {described(expected)}, got {value!r}.")
 
 
-def _described(expected: Any) -> str:
+def described(expected: Any) -> str:
     """An annotated type in words."""
     origin, arguments = get_origin(expected), get_args(expected)
     if origin is Literal:
         return " | ".join(map(repr, arguments))
     if origin in (Union, UnionType):
-        return " | ".join(map(_described, arguments))
+        return " | ".join(map(described, arguments))
     if origin is tuple:
-        return f"a list of {_described(arguments[0])}"
+        return f"a list of {described(arguments[0])}"
     if origin in (Mapping, dict):
-        return f"a table of {_described(arguments[1])}"
+        return f"a table of {described(arguments[1])}"
     return "null" if expected is NoneType else expected.__name__

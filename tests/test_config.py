@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from decision_minrnn.config import ModelConfig, TrainConfig
@@ -44,6 +46,12 @@ def test_defaults_are_the_protocol_adapted_by_measurement() -> None:
         ("tokens", "mixed"),
         ("precision", "float16"),
         ("sampling", "episodes"),
+        *((name, 3.0) for name in ("updates", "episodes", "seed", "log_every", "threads")),
+        *(("learning_rate", value) for value in ("1e-3", True)),
+        *(("targets", value) for value in (1800.0, "1800")),
+        *(("evaluate", value) for value in ("no", 1)),
+        ("encoder_options", {"expansion": None}),
+        ("env", Path("card.toml")),
     ],
 )
 def test_a_bad_value_is_refused_by_its_flag(name: str, value: Any) -> None:
@@ -56,6 +64,7 @@ def test_a_bad_value_is_refused_by_its_flag(name: str, value: Any) -> None:
 def test_smallest_values_that_are_taken() -> None:
     TrainConfig("d", width=1, layers=1, updates=1, batch_size=1, context=1, warmup=0, weight_decay=0.0, dropout=0.0)
     TrainConfig("d", threads=1, evaluate_every=0, seed=0, episodes=1, targets=(-5.0, 0.0))
+    TrainConfig("d", learning_rate=np.float64(1e-3), gradient_clip=1, targets=[3600])
 
 
 @pytest.mark.parametrize("config", [MODEL, TRAIN, TrainConfig("d")], ids=["model", "train", "defaults"])
