@@ -147,8 +147,8 @@ class TrainConfig(RunConfig):
     """Whether to train on the unfinished episode at the end of a D4RL file too. Its returns-to-go are lower bounds."""
 
     tokens: Tokens = "merged"
-    """`merged`: return-to-go, observation and previous action in one token a step. `interleaved`: a token for each
-    (Decision Transformer's and the paper's form, three times as long)."""
+    """`merged`: return-to-go and observation in one token a step, with --previous-action the action before them as
+    well. `interleaved`: a token for each of the three (Decision Transformer's and the paper's form)."""
 
     previous_action: bool = False
     """With merged tokens, whether a token holds the action before it."""

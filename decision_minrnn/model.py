@@ -1,8 +1,9 @@
 """`DecisionModel`: embed, encode, predict the action.
 
-A step's return-to-go R, observation s and the action a before it become one token (`merged`) or three (`interleaved`):
+A step's return-to-go R, observation s and the action a before it become one token (`merged`, by default without the
+action: `previous_action`) or three (`interleaved`):
 
-    merged        [R_0 s_0 0]          [R_1 s_1 a_0]            [R_2 s_2 a_1] ...      predictions at every token
+    merged        [R_0 s_0 (0)]        [R_1 s_1 (a_0)]          [R_2 s_2 (a_1)] ...    predictions at every token
     interleaved    R_0 , s_0 ,    a_0 , R_1 , s_1 ,       a_1 , R_2 , s_2 ...          predictions at every s
 
 The second is the sequence of Decision Transformer (Chen et al. 2021, section 3). Everything enters and leaves in the

@@ -7,7 +7,7 @@ afterwards. An episode that its environment fails in has no return: it is left o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -28,7 +28,7 @@ from decision_minrnn.workers import Workers
 def evaluate(
     policy: Policy,
     env_id: str | None = None,
-    targets: Sequence[float] = (),
+    targets: Iterable[float] = (),
     *,
     episodes: int = 20,
     seed: int = EVALUATION_SEED,
@@ -73,6 +73,7 @@ def evaluate(
                 "this policy does not know its environment. Name one, as in evaluate(policy, 'Hopper-v5', [3600])."
             )
         env_id = task.env_id
+    targets = tuple(targets)
     if task is not None:
         targets = targets or task.targets
         if reference is None and env_id == task.env_id:

@@ -36,6 +36,10 @@ def test_every_module_can_be_imported() -> None:
     assert {"decision_minrnn.cards", "decision_minrnn.data.minari"} <= set(names)
 
 
+def test_what_the_package_offers_is_listed_before_it_is_used() -> None:
+    assert set(decision_minrnn.__all__) == set(decision_minrnn._PUBLIC) <= set(dir(decision_minrnn))
+
+
 def test_type_checkers_are_told_of_the_annotations() -> None:
     assert (PACKAGE / "py.typed").is_file()
 

@@ -163,7 +163,13 @@ def test_an_evaluation_as_json_has_what_was_promised() -> None:
 def test_scalars_are_named_after_their_target() -> None:
     reference = Reference(0.0, 100.0, "made up")
     evaluation = evaluate(
-        Policy(constant_model(0.5)), LEDGER, [30.0, 2.5], episodes=1, seed=0, reference=reference, reference_name="card"
+        Policy(constant_model(0.5)),
+        LEDGER,
+        np.array([30.0, 2.5]),
+        episodes=1,
+        seed=0,
+        reference=reference,
+        reference_name="card",
     )
     assert evaluation.scalars() == pytest.approx(
         {

@@ -44,7 +44,7 @@ def load_dataset(
     mirrors: Sequence[str] = (),
     on_download: OnDownload | None = None,
 ) -> Trajectories:
-    """Read a dataset by name or path; the module's docstring says how a name is resolved.
+    """Read a dataset by name or path; `help("decision_minrnn.data.resolve")` says how a name is resolved.
 
     `Trajectories.source` says in one line what was read.
 

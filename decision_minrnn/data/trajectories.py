@@ -41,6 +41,9 @@ class Trajectories(Recording):
     """Name of the dataset card, if one was asked for."""
     env: EnvCard | None = None
 
+    def __repr__(self) -> str:
+        return f"<Trajectories {self.source}>"
+
     @property
     def cut_short(self) -> Bool[ndarray, " episodes"]:
         """Episodes that were truncated before the environment card's limit, so that their returns are too low.

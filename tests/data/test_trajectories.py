@@ -40,6 +40,7 @@ def test_sums_are_taken_in_float64() -> None:
 def test_counts_and_episodes() -> None:
     data = small()
     assert (data.steps, data.episodes, len(data)) == (6, 3, 3)
+    assert repr(data) == "<Trajectories small>"
     np.testing.assert_array_equal(data.lengths, [3, 1, 2])
     np.testing.assert_array_equal(data.episode_of(np.arange(6)), [0, 0, 0, 1, 2, 2])
     last = data.episode(2)

@@ -139,7 +139,7 @@ def _table(finished: Sequence[FinishedRun[TextConfig]]) -> Table:
             f"{scalars['eval/nats']:.3f}",
             f"{scalars['eval/test_nats']:.3f}",
             f"{scalars['eval/test_bits']:.3f}",
-            f"{outcome.updates_per_second:.2g}",
+            f"{outcome.updates_per_second:.3g}",
             "-" if published is None else f"{published:.3f}",
         )
     return table

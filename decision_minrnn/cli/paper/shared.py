@@ -105,7 +105,7 @@ def start_or_resume(
 
 def plain_table(*columns: str) -> Table:
     """A table without lines: the first column is text, the others numbers."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0), caption_justify="left")
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index else "left", overflow="fold", no_wrap=index > 0)
     return table
