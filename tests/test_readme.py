@@ -71,6 +71,14 @@ def test_the_index_has_every_page() -> None:
     assert {page for page in pages if f"]({page})" not in index} == {"index.md", "examples/README.md"}
 
 
+def test_the_reference_has_every_public_name() -> None:
+    import decision_minrnn as dm
+
+    reference = (README.parent / "docs" / "about" / "reference.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r":: decision_minrnn\.[\w.]*?(\w+)$", reference, re.MULTILINE))
+    assert set(dm.__all__) <= shown
+
+
 ENCODERS = README.parent / "docs" / "encoders.md"
 
 

@@ -14,7 +14,7 @@ import decision_minrnn as dm
 
 policy = dm.Policy.from_pretrained("OWNER/NAME")  # or the path of this folder
 policy.reset(1, target_return={target:g})
-action = policy.act(observation[None])  # then policy.act(observation[None], reward[None])
+action = policy.act(observation[None])  # then policy.act(observation[None], [reward])
 ```
 
 ```sh
