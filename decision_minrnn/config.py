@@ -193,7 +193,7 @@ class TrainConfig(RunConfig):
         require(
             self, "context", self.context == "episode" or self.context >= 1, "a whole number of at least 1, or episode"
         )
-        require(self, "top_percent", 0 < self.top_percent <= 100, "a percentage above 0")
+        require(self, "top_percent", 0 < self.top_percent <= 100, "a percentage above 0 and up to 100")
         require(self, "targets", all(isfinite(target) for target in self.targets), "finite numbers")
 
 

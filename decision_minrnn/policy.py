@@ -56,9 +56,8 @@ class Policy(Shareable):
         self.memory = memory
         self.context = model.config.context if context is None else context
         if memory != "carried" and (self.context is None or self.context < 1):
-            raise ConfigError(
-                f"memory {memory} needs a context of at least 1 step, and this model has none of its own."
-            )
+            own = "; this model was trained on whole episodes and has none of its own" if self.context is None else ""
+            raise ConfigError(f"memory {memory} expects a context of at least 1 step, got {self.context}{own}.")
         if sampled and not model.config.discrete:
             raise ConfigError("only discrete actions can be sampled; this model predicts an action, no distribution.")
         self.sampled = sampled

@@ -162,5 +162,5 @@ def test_behaviour_cloning_sees_no_return_and_trains_on_the_best_alone(tmp_path:
     conditioned = train(train_config(tmp_path / "other", encoder="mlp", targets=(1.0, 1000.0)), DATA)
     assert conditioned.evaluation is not None
     assert conditioned.evaluation.targets[0].returns != conditioned.evaluation.targets[1].returns
-    with pytest.raises(ConfigError, match="--top-percent expects a percentage above 0, got 0"):
+    with pytest.raises(ConfigError, match="--top-percent expects a percentage above 0 and up to 100, got 0"):
         train_config(tmp_path / "x", top_percent=0.0)

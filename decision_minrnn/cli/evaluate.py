@@ -41,9 +41,9 @@ def evaluate(
 ) -> None:
     """Roll the policy of a run folder out, print its scores and write them into the folder.
 
-    They go to evaluation.json, those of another than carried memory to evaluation-window.json or evaluation-reset.json,
-    each in place of the evaluation before it; TensorBoard shows them as figures, and the video. The run may still be
-    training: its last complete checkpoint is used. Those of a shared policy are printed alone.
+    Scores go to evaluation.json, with `--memory window` or `reset` to evaluation-window.json or evaluation-reset.json,
+    in place of those of the evaluation before. TensorBoard shows them as figures, and the video. A run that is still
+    training acts with its last complete checkpoint. Scores of a shared policy are printed and not written.
 
     Args:
         run: The run folder; or the folder of a shared policy, or its id on the Hugging Face hub (owner/name).
