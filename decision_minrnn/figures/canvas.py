@@ -30,6 +30,9 @@ COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", SKY_BLUE, "#E69F00", "#000000
 SHADES = ("#DCEAF5", "#0072B2", "#00253A")
 """From little to much; each is darker than the one before, in print without colours too."""
 
+_ROW_HEIGHT = 0.12
+"""Inches of a legend's row."""
+
 _STYLE = {
     "font.size": 7,
     "axes.titlesize": 7,
@@ -89,6 +92,19 @@ def new_figure(height: float) -> Iterator[Figure]:
         from matplotlib.figure import Figure
 
         yield Figure((COLUMN_WIDTH, height))
+
+
+def legend_below(figure: Figure) -> None:
+    """Every name once, below the panels, in as many columns as fit, of three; the figure grows by the rows."""
+    named = {
+        name: handle for axes in figure.axes for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    for columns in (3, 2, 1):
+        legend = figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=columns)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
+    figure.set_figheight(figure.get_figheight() + _ROW_HEIGHT * -(-len(named) // columns))
 
 
 def save_figure(figure: Figure, path: Path) -> None:

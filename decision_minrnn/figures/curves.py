@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from decision_minrnn.figures.canvas import COLOURS, new_figure
+from decision_minrnn.figures.canvas import COLOURS, legend_below, new_figure
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _MARKERS = "osD^v<>*"
-_NAMES_A_ROW = 3
 
 
 @dataclass(frozen=True)
@@ -49,14 +47,11 @@ def draw_panels(panels: Sequence[Panel], title: str, height: float = 2.0) -> Fig
     Raises `MissingExtraError` without matplotlib.
     """
     names = list(dict.fromkeys(curve.name for panel in panels for curve in panel.curves))
-    rows = -(-len(names) // _NAMES_A_ROW)
-    with new_figure(height * len(panels) + 0.3 + 0.12 * rows) as figure:
+    with new_figure(height * len(panels) + 0.3) as figure:
         figure.suptitle(title)
-        looks: dict[str, Artist] = {}
         for panel, axes in zip(panels, figure.subplots(len(panels), squeeze=False)[:, 0], strict=True):
             for curve in panel.curves:
                 _draw(axes, curve, names.index(curve.name), panel.markers)
-            looks.update(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
             if panel.x_logarithmic:
                 axes.set_xscale("log")
             if panel.markers:
@@ -66,7 +61,7 @@ def draw_panels(panels: Sequence[Panel], title: str, height: float = 2.0) -> Fig
             if panel.y_logarithmic:
                 axes.set_yscale("log")
             axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
-        figure.legend(list(looks.values()), list(looks), loc="outside lower center", ncols=_NAMES_A_ROW)
+        legend_below(figure)
         return figure
 
 
@@ -82,7 +77,7 @@ def _draw(axes: Axes, curve: Curve, index: int, marked: bool) -> None:
         curve.spread if marked else None,
         color=colour,
         # shifted from round to round, so that no two names share colour and marker
-        marker=_MARKERS[(index + index // len(COLOURS)) % len(_MARKERS)] if marked else "",
+        marker=_MARKERS[(index + index // len(COLOURS)) % len(_MARKERS)] if marked or len(curve.x) == 1 else "",
         linestyle="-" if index < len(COLOURS) else "--",
         markersize=2.5,
         capsize=1.5,

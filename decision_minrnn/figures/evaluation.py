@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from decision_minrnn.figures.canvas import COLOURS, GREY, new_figure
+from decision_minrnn.figures.canvas import COLOURS, GREY, legend_below, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ def draw_calibration(policies: Mapping[str, Returns], data: tuple[float, float] 
 
     Raises `MissingExtraError` without matplotlib.
     """
-    with new_figure(2.6) as figure:
+    with new_figure(2.4) as figure:
         axes = figure.subplots()
         targets = sorted({target for returns in policies.values() for target in returns})
         axes.axline((targets[-1], targets[-1]), slope=1, color=GREY, linestyle=":", label="as asked")
@@ -44,7 +44,7 @@ def draw_calibration(policies: Mapping[str, Returns], data: tuple[float, float] 
             axes.plot(list(returns), middle, color=colour, marker="o", markersize=3, label=name)
         reach = 0.06 * max(targets[-1] - targets[0], abs(targets[-1]), 1e-6)
         axes.set(xlim=(targets[0] - reach, targets[-1] + reach), xlabel="target return", ylabel="return")
-        _legend_below(figure, axes)
+        legend_below(figure)
         return figure
 
 
@@ -61,7 +61,7 @@ def draw_returns(policies: Mapping[str, Returns]) -> Figure:
     }
     everything = np.concatenate([returns for by_target in pooled.values() for returns in by_target.values()])
     edges = np.histogram_bin_edges(np.append(everything, shown), _BINS)
-    with new_figure(0.7 * len(shown) + 0.8) as figure:
+    with new_figure(0.7 * len(shown) + 0.6) as figure:
         panels: list[Axes] = list(figure.subplots(len(shown), sharex=True, squeeze=False)[:, 0])
         for axes, target in zip(panels, shown, strict=True):
             for index, (name, by_target) in enumerate(pooled.items()):
@@ -75,7 +75,7 @@ def draw_returns(policies: Mapping[str, Returns]) -> Figure:
             axes.set_yticks([])
             axes.spines["left"].set_visible(False)
         panels[-1].set_xlabel("return of an episode")
-        _legend_below(figure, *panels)
+        legend_below(figure)
         return figure
 
 
@@ -86,7 +86,7 @@ def draw_memories(policies: Mapping[str, Mapping[str, Returns]]) -> Figure:
     """
     modes = list(dict.fromkeys(mode for by_mode in policies.values() for mode in by_mode))
     targets = shared_targets(policies)
-    with new_figure(1.55 * len(targets) + 0.6) as figure:
+    with new_figure(1.55 * len(targets) + 0.4) as figure:
         panels: list[Axes] = list(figure.subplots(len(targets), sharex=True, squeeze=False)[:, 0])
         for axes, target in zip(panels, targets, strict=True):
             for index, (name, by_mode) in enumerate(policies.items()):
@@ -109,7 +109,7 @@ def draw_memories(policies: Mapping[str, Mapping[str, Returns]]) -> Figure:
             axes.set_title(f"target {target:g}", loc="left")
             axes.set(ylabel="return", xlim=(-0.5, len(modes) - 0.5))
             axes.set_xticks(range(len(modes)), modes)
-        _legend_below(figure, *panels)
+        legend_below(figure)
         return figure
 
 
@@ -120,9 +120,3 @@ def shared_targets(policies: Mapping[str, Mapping[str, Returns]]) -> list[float]
         counted = [target for returns in by_mode.values() for target in returns]
         found |= {target for target in counted if counted.count(target) > 1}
     return sorted(found)[-4:]
-
-
-def _legend_below(figure: Figure, *panels: Axes) -> None:
-    """Every name once, in rows below the panels."""
-    named = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=3)

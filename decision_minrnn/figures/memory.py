@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int64
 from numpy import ndarray
 
-from decision_minrnn.figures.canvas import COLOURS, new_figure
+from decision_minrnn.figures.canvas import COLOURS, legend_below, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,13 +41,13 @@ def draw_gates(layers: Sequence[Float[ndarray, "time state"]]) -> Figure:
 
 
 def draw_influence(
-    policies: Mapping[str, tuple[Int64[ndarray, " lags"], Float[ndarray, "3 lags"]]], context: int | None = None
+    policies: Mapping[str, tuple[Int64[ndarray, " lags"], Float[ndarray, "3 lags"]]], contexts: Collection[int] = ()
 ) -> Figure:
     """Norms by lag, as a median between quartiles for each policy, over logarithmic axes (lag 0 has its own place).
 
-    `context` marks the lag beyond which training has shown nothing. Raises `MissingExtraError` without matplotlib.
+    `contexts` mark the lags beyond which training has shown nothing. Raises `MissingExtraError` without matplotlib.
     """
-    with new_figure(2.6) as figure:
+    with new_figure(2.4) as figure:
         axes = figure.subplots()
         for index, (name, (lags, (low, median, high))) in enumerate(policies.items()):
             colour = COLOURS[index % len(COLOURS)]
@@ -61,8 +61,10 @@ def draw_influence(
         places = [0, *(10**power for power in range(len(str(longest))))]
         axes.set_xticks(places, [str(place) for place in places])
         axes.set_xlim(0, longest)
-        if context is not None and context <= longest:
-            axes.axvline(context, color="black", linestyle=":", label=f"trained on {context} steps")
+        shown = sorted(context for context in set(contexts) if context <= longest)
+        label = f"trained on {', '.join(map(str, shown))} steps"
+        for context in shown:
+            axes.axvline(context, color="black", linestyle=":", label=label if context == shown[0] else None)
         axes.set(xlabel="k, steps back", ylabel="| d action$_t$ / d observation$_{t-k}$ |")
-        figure.legend(loc="outside lower center", ncols=3)
+        legend_below(figure)
         return figure

@@ -106,13 +106,17 @@ def picture_memory(groups: Sequence[Group], notes: list[str]) -> Iterator[Pictur
         f"return {episode.episode_return:,.0f})"
     )
     found = {name: influence(model, episode) for name, (_, model) in models.items()}
+    contexts = [chosen.info.model.context for chosen, _ in models.values()]
     yield Picture(
         "influence",
         "How far back actions depend on observations",
         "Frobenius norm of the Jacobian of an action by the observation k steps before it, through all layers, "
         f"over {where}; observations in standard deviations. "
         "Lines: medians over steps of its second half; bands: quartiles.",
-        draw_influence({name: (one.lags, one.quantiles) for name, one in found.items()}, run.info.model.context),
+        draw_influence(
+            {name: (one.lags, one.quantiles) for name, one in found.items()},
+            [context for context in contexts if context is not None],
+        ),
     )
     for name, (chosen, model) in models.items():
         if gates := write_gates(model, episode):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from decision_minrnn.errors import ConfigError, MissingExtraError
-from decision_minrnn.figures.canvas import COLUMN_WIDTH, check_format, new_figure, save_figure
+from decision_minrnn.figures.canvas import COLUMN_WIDTH, check_format, legend_below, new_figure, save_figure
 
 matplotlib = pytest.importorskip("matplotlib")
 
@@ -78,3 +78,19 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
         check_format(Path("x.png"))
     with pytest.raises(MissingExtraError), new_figure(2):
         pass
+
+
+@pytest.mark.parametrize(("name", "rows"), [("short", 1), ("a name of thirty characters...", 2), ("n" * 60, 3)])
+def test_a_legend_stays_within_the_figure(name: str, rows: int) -> None:
+    with new_figure(2) as figure:
+        axes = figure.subplots()
+        for number in range(3):
+            axes.plot([1, 2], label=f"{name} {number}")
+        legend_below(figure)
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        inside = legend.get_window_extent()
+    assert inside.x0 >= 0
+    assert inside.x1 <= figure.bbox.width
+    assert len({round(text.get_window_extent().y0) for text in legend.get_texts()}) == rows
+    assert figure.get_figheight() == pytest.approx(2 + 0.12 * rows)

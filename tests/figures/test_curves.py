@@ -38,6 +38,12 @@ def test_panels() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["rising", "flat"]
 
 
+def test_a_lone_point_is_seen() -> None:
+    curves = [Curve("one", [10], [4.0]), Curve("two", [10, 20], [4.0, 3.0])]
+    axes = draw_panels([Panel("updates", "nats", curves, markers=False)], "short").axes[0]
+    assert [line.get_marker() for line in axes.get_lines()] == ["o", ""]
+
+
 def test_no_two_names_look_alike() -> None:
     curves = [Curve(str(i), [1, 2], [i, i]) for i in range(20)]
     axes = draw_panels([Panel("x", "y", curves)], "many").axes[0]
