@@ -72,6 +72,8 @@ def evaluate(
     from decision_minrnn.sharing import is_shared
     from decision_minrnn.video import check_video, write_video
 
+    if context is not None and memory == "carried":
+        raise ConfigError(f"--context {context} is of --memory window or reset; carried memory has no such limit.")
     check_output("--json", json)
     check_output("--video", video)
     if video is not None:

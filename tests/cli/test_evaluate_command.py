@@ -132,6 +132,7 @@ def test_a_folder_that_cannot_be_evaluated(
 @pytest.mark.parametrize(
     ("flags", "code", "message"),
     [
+        ("--context 20", 1, "--context 20 is of --memory window or reset"),
         ("--env Hoper-v5", 1, "Did you mean Hopper-v5"),
         ("--env Walker2d-v5", 1, "Walker2d-v5 has observations of size 17 and actions of size 6"),
         ("--episodes 0", 1, "at least 1 episode"),
