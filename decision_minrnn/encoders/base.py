@@ -137,7 +137,8 @@ def encoder_names() -> list[str]:
 def encoder_layer(name: str) -> type[Encoder]:
     """The layer registered under a name, or `UnknownNameError` with the nearest names."""
     if name not in _LAYERS:
-        raise UnknownNameError("encoder", name, _LAYERS)
+        advice = "One of your own is known once the module that registers it is imported."
+        raise UnknownNameError("encoder", name, _LAYERS, advice)
     return _LAYERS[name]
 
 
