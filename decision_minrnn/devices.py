@@ -17,10 +17,13 @@ def torch_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        # Apple's lacks the random numbers of dropout, and on others nothing was tried
+        if device.type in ("cpu", "cuda"):
+            torch.empty(0, device=device)
+            return device
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"--device {name} cannot be used on this machine: {str(error).splitlines()[0]}") from error
-    return device
+    raise ConfigError(f"--device expects auto, cpu, cuda or cuda:N, got {name}.")
 
 
 @contextmanager

@@ -86,6 +86,8 @@ def test_a_seed_is_a_run(tmp_path: Path) -> None:
         ({"encoder_options": {"expandsion": 2}}, ConfigError, "no option 'expandsion'"),
         ({"device": "cuda:99"}, ConfigError, "--device cuda:99 cannot be used on this machine"),
         ({"device": "abacus"}, ConfigError, "--device abacus cannot be used"),
+        ({"device": "mps"}, ConfigError, "--device expects auto, cpu, cuda or cuda:N, got mps"),
+        ({"device": "meta"}, ConfigError, "--device expects auto, cpu, cuda or cuda:N, got meta"),
     ],
 )
 def test_what_is_refused_beforehand_writes_nothing(
