@@ -52,7 +52,8 @@ class Replayed:
             self._run_beside()
         else:
             self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph):
+            # not on torch's own stream, which lies on the GPU that was current when it first recorded anything
+            with torch.cuda.device(self.device), torch.cuda.graph(self.graph, stream=torch.cuda.Stream()):
                 self.function()
             self.graph.replay()
 

@@ -195,3 +195,14 @@ def test_updates_are_recorded(tmp_path: Path) -> None:
     assert learner.updates.update.graph is not None
     with pytest.raises(RuntimeError, match="before the first update"):
         learner.restore_tensors({})
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_another_than_the_current_gpu_records(tmp_path: Path) -> None:
+    losses = []
+    for place in range(2):
+        config = train_config(tmp_path)
+        torch.manual_seed(config.seed)
+        learner = GraphedLearner(build_model(config, DATA).to(f"cuda:{place}"), DATA, config)
+        losses.append([step.loss for step in learnt(learner, 8)])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
