@@ -44,7 +44,7 @@ def measure_scans(sizes: ScanSizes, rounds: int) -> list[Measurement]:
     for width in sizes.widths:
         for length in sizes.lengths:
             what, shape = f"T={length} D={width}", (sizes.sequences, length, width)
-            for backend in backends():
+            for backend in backends(torch.device("cpu")):
                 works[backend, what] = Work(_scan(backend, shape))
             works[YARDSTICK, what] = Work(_gru(shape))
     return measure(works, rounds, BASELINE)

@@ -35,9 +35,10 @@ _BACKENDS: dict[str, Scan] = {
 }
 
 
-def backends() -> list[str]:
-    """Names of the implementations that work on this machine; `triton` only where there is a GPU for it."""
-    return [name for name in _BACKENDS if name != "triton" or triton.runs_here() or triton.interpreted()]
+def backends(device: torch.device | None = None) -> list[str]:
+    """Names of the implementations that work on this machine, or on a device of it; `triton` only on a GPU for it."""
+    on_gpu = triton.runs_here() if device is None else triton.takes(torch.empty(0, device=device))
+    return [name for name in _BACKENDS if name != "triton" or on_gpu or triton.interpreted()]
 
 
 def linear_scan(

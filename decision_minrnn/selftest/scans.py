@@ -40,7 +40,7 @@ class Case(NamedTuple):
 @register_check("scans")
 def scans(device: torch.device) -> Iterator[Finding]:
     """Up to 20,000 steps, in three precisions."""
-    for backend in backends():
+    for backend in backends(device):
         longest, bound = LOOSE.get(backend, (20_000, BOUND))
         for time in LENGTHS:
             for dtype in (torch.float32, torch.bfloat16, torch.float16):

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from decision_minrnn.ops import backends, linear_scan, triton
+from decision_minrnn.ops import backends, linear_scan
 
-# on a GPU, which takes no tensors of a CPU, test_triton.py stands for the kernels; elsewhere they are interpreted here
-BACKENDS = [name for name in backends() if name != "triton" or triton.interpreted()]
+# test_triton.py stands for the kernels on a GPU; elsewhere they are interpreted here
+BACKENDS = backends(torch.device("cpu"))
 
 
 class Inputs(NamedTuple):

@@ -43,6 +43,15 @@ def test_each_check_passes_here(name: str) -> None:
     assert len(outcome.findings) > 1
 
 
+def test_the_cpu_of_a_machine_with_a_gpu_has_no_kernels_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan.triton, "runs_here", lambda: True)
+    monkeypatch.setattr(scan.triton, "interpreted", lambda: False)
+    assert "triton" in scan.backends()
+    outcome = run_check("scans", CPU)
+    assert outcome.passed
+    assert not any("triton" in finding.what for finding in outcome.findings)
+
+
 @pytest.mark.slow
 def test_the_whole_passes_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.undo()
