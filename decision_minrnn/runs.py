@@ -25,10 +25,11 @@ import numpy as np
 from decision_minrnn.checkpoint import checkpoint_folders, latest_checkpoint, load_model, update_of
 from decision_minrnn.config import Memory, ModelConfig, TrainConfig
 from decision_minrnn.data.trajectories import Trajectories
+from decision_minrnn.devices import torch_device
 from decision_minrnn.errors import CheckpointError, ConfigError, UnknownNameError
 from decision_minrnn.evaluation import Evaluation
 from decision_minrnn.files import flush_names, holder, locked, read_json, write_json
-from decision_minrnn.ops import native
+from decision_minrnn.ops.kernels import kernels_on
 from decision_minrnn.origin import Origin, RunInfo, Task
 from decision_minrnn.policy import Policy
 from decision_minrnn.records import record_from_dict
@@ -146,7 +147,7 @@ def new_info(config: TrainConfig, model: ModelConfig, data: Trajectories) -> Run
         dataset=data.source,
         dataset_sha256=dataset_digest(data),
         cards={"env": data.env.name if data.env else None, "dataset": data.card_name},
-        versions=versions() | {"kernels": native.description()},
+        versions=versions() | {"kernels": kernels_on(torch_device(config.device))},
     )
 
 

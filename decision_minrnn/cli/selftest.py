@@ -36,11 +36,11 @@ def selftest(device: str = "auto", determinism: bool = False, json: str | None =
     """
     check_output("--json", json)
     from decision_minrnn.devices import torch_device
-    from decision_minrnn.ops import native
+    from decision_minrnn.ops.kernels import kernels_on
     from decision_minrnn.versions import versions
 
     chosen, console = torch_device(device), wide_console()
-    about = {"device": str(chosen), "versions": versions() | {"kernels": native.description()}}
+    about = {"device": str(chosen), "versions": versions() | {"kernels": kernels_on(chosen)}}
     if determinism:
         from decision_minrnn.selftest.determinism import comparisons
 

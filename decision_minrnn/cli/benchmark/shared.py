@@ -16,7 +16,7 @@ from rich.table import Table
 from decision_minrnn.cli.outputs import check_output
 from decision_minrnn.devices import seeded
 from decision_minrnn.files import write_json
-from decision_minrnn.ops import native
+from decision_minrnn.ops.kernels import kernels_on
 from decision_minrnn.versions import versions
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Report:
         self.content: dict[str, Any] = {
             "threads": torch.get_num_threads(),
             "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-            "versions": versions(*packages) | {"kernels": native.description()},
+            "versions": versions(*packages) | {"kernels": kernels_on(torch.device("cpu"))},
         }
         named = (f"{package} {version}" for package, version in self.content["versions"].items())
         threads = self.content["threads"]

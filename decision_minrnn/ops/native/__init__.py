@@ -38,11 +38,6 @@ def switched_off() -> Iterator[None]:
             os.environ[SWITCH] = before
 
 
-def description() -> str:
-    """What training on a CPU computes with here, in a word for records."""
-    return "compiled" if runs_here() else "torch"
-
-
 def takes(x: Tensor) -> bool:
     """Whether the kernels compute on such a tensor here."""
     if x.dtype is not torch.float32 or x.device.type != "cpu":
