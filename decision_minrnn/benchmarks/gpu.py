@@ -112,7 +112,7 @@ def measure_gpu(
             "--times, --tokens, --width, --updates and --seeds expect whole numbers of at least 1, "
             f"got {list(times)}, {tokens}, {width}, {updates} and {seeds}."
         )
-    if torch.device(device_name).type == "cuda" and not torch.cuda.is_available():
+    if device_name.partition(":")[0] == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             "this measures a GPU, and PyTorch finds none that it can use on this machine. "
             "--device cpu runs the same code on the CPU, whose figures say nothing about a GPU."
@@ -229,7 +229,7 @@ def _other_packages(device: torch.device, rows: int, steps: int, width: int) -> 
 def _optional(module: str, name: str) -> Callable[..., Tensor] | None:
     try:
         return getattr(import_module(module), name)
-    except ImportError:
+    except (ImportError, OSError, RuntimeError):  # accelerated-scan is compiled as it is imported, if it can be
         return None
 
 

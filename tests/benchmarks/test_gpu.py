@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
-from decision_minrnn.benchmarks.gpu import copy_speed
+from decision_minrnn.benchmarks.gpu import _optional, copy_speed
 from decision_minrnn.cli import main
 
 SMALL = ["--times", "4", "8", "--tokens", "16", "--width", "8", "--updates", "2", "--seeds", "2", "--rounds", "1"]
@@ -47,3 +48,9 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert "cpu, which copies" in printed
     assert "graphed, 2 seeds" in printed
     assert copy_speed(torch.device("cpu"), 1000, 1) > 0
+
+
+def test_a_package_that_cannot_be_compiled_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "compiled_at_import.py").write_text("raise OSError('CUDA_HOME environment variable is not set.')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert _optional("compiled_at_import", "scan") is None

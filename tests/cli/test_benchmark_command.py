@@ -24,8 +24,9 @@ def test_a_file_that_cannot_be_written(command: str, capsys: pytest.CaptureFixtu
         ("gpu --device cpu --rounds 0", "--rounds expects a whole number of at least 1, got 0"),
         ("gpu --device cpu --times 4 0 --tokens 8", "at least 1, got [4, 0], 8, 128, 300 and 5"),
         ("gpu --device cpu --seeds 0", "expect whole numbers of at least 1"),
+        ("gpu --device abacus", "--device abacus cannot be used on this machine"),
     ],
 )
-def test_numbers_below_one(command: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_measured(command: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmark", *command.split()]) == 1
     assert expected in capsys.readouterr().err
