@@ -12,7 +12,7 @@ from decision_minrnn.encoders import build_encoder
 from decision_minrnn.encoders.mingru import MinGRU
 from decision_minrnn.encoders.minimal import MinimalRNN, positive
 from decision_minrnn.encoders.minlstm import MinLSTM
-from decision_minrnn.ops import backends
+from decision_minrnn.ops import backends, triton
 
 WIDTH, SIZE, TIME = 5, 10, 12
 LAYERS = (MinGRU, MinLSTM)
@@ -118,6 +118,11 @@ def test_every_scan_gives_the_same(layer_type: type[MinimalRNN], scan: str) -> N
     expected = layer(x)[0].detach()
     layer.scan = scan
     np.testing.assert_allclose(layer(x)[0].detach(), expected, rtol=1e-9)
+
+
+def test_a_layer_without_a_named_scan_does_not_start_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton, "runs_here", lambda: pytest.fail("asked for a GPU"))
+    make(MinGRU)
 
 
 @pytest.mark.parametrize("layer_type", LAYERS)
