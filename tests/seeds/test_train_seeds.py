@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -28,6 +29,7 @@ from decision_minrnn.training import resume, train
 
 DATA = trajectories()
 SEEDS = (3, 0, 8)
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def models(count: int = 3, **settings: Any) -> list[DecisionModel]:
@@ -61,6 +63,26 @@ def test_a_stacked_model_is_its_members(encoder: str, tokens: str) -> None:
     after = [model(*batch[:3])[0] for model, batch, _ in each]
     torch.testing.assert_close(stacked(*inputs)[0], torch.cat(after))
     assert not torch.allclose(after[0], alone[0][0])
+
+
+@pytest.mark.parametrize("settings", [{}, {"encoder": "minlstm", "sampling": "streams"}], ids=str)
+def test_all_learn_in_one_update(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """Which a GPU records."""
+
+    def members() -> list[PolicyLearner]:
+        result = []
+        for seed in SEEDS:
+            config = train_config(tmp_path, seed=seed, dropout=0.0, **settings)
+            torch.manual_seed(seed)
+            result.append(PolicyLearner(build_model(config, DATA).to(DEVICE), DATA, config))
+        return result
+
+    learner = SeedsLearner(members())
+    # on a GPU, sums are taken in another order
+    tolerance = 1e-3 if DEVICE.type == "cpu" else 1e-2
+    for steps, alone in zip(learner.learn_on(8), members(), strict=True):
+        np.testing.assert_allclose([alone.learn() for _ in steps], steps, rtol=tolerance)
+    assert (learner.updates.update.graph is None) == (DEVICE.type == "cpu")
 
 
 @pytest.mark.parametrize(
