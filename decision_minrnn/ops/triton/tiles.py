@@ -31,6 +31,7 @@ class Launch(NamedTuple):
         """
         channels = min(32, triton.next_power_of_2(dim))
         steps = min(32, triton.next_power_of_2(time))
+        # multiply and add as one, which from Triton 3.10 on has to be asked for
         sizes = {"TIME": steps, "CHANNELS": channels, "num_warps": 4, "enable_fp_fusion": True}
         return Launch((batch, triton.cdiv(dim, channels)), sizes)
 
