@@ -27,7 +27,7 @@ def encoders(device: torch.device) -> Iterator[Finding]:
         x = torch.randn(BATCH, TIME, WIDTH, generator=torch.Generator().manual_seed(0)).to(device)
         reset = torch.zeros(BATCH, TIME, dtype=torch.bool, device=device)
         reset[0, 7] = reset[1, 20] = reset[2, TIME - 1] = True
-        # cuDNN's recurrences and convolutions are else in TF32, whose rounding of 5e-4 would hide what is looked for
+        # cuDNN's recurrences are else in TF32, whose rounding of 5e-4 would hide what is looked for
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             whole, _ = encoder(x, None, reset)
             initial = state = encoder.initial_state(BATCH)
