@@ -99,10 +99,9 @@ class S4D(Segmented):
         passed = powers[..., -1].flatten().expand_as(added)
         after, last = linear_scan(passed, added, h.flatten(1))
         before = torch.cat([h.flatten(1)[:, None], after[:, :-1]], dim=1).unflatten(-1, h.shape[1:])
-        before = before.permute(2, 0, 1, 3).contiguous().flatten(1, 2)
         # 2 Re(C exp(dt A)^(t+1) h)
         reading = 2 * _real_rows((read * powers[..., 1:]).conj().resolve_conj())
-        carried = torch.view_as_real(before).flatten(-2) @ reading
+        carried = torch.view_as_real(by_channel(before.mT)).flatten(-2) @ reading
         y = by_time(inside + carried).unflatten(0, x.shape[:2]).flatten(1, 2)
         return y, last.unflatten(-1, h.shape[1:])
 
