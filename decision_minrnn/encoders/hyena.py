@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from decision_minrnn.encoders.base import register_layer
+from decision_minrnn.encoders.base import Step, register_layer
 from decision_minrnn.encoders.forgetting import Forgetting
 from decision_minrnn.encoders.segments import Segmented
 from decision_minrnn.errors import ConfigError
@@ -56,11 +56,28 @@ class HyenaFilter(Segmented):
         self, x: Float[Tensor, "batch time width"], state: State
     ) -> tuple[Float[Tensor, "batch time width"], State]:
         """One convolution over the cache and the new inputs."""
+        return self._filtered(x, state, self.filter())
+
+    def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:
+        """The filter at one place."""
+        return self.stepper()(x, state)
+
+    def stepper(self, rows: int | None = None) -> Step:
+        """The same, with the filter written once."""
+        kernel = self.filter()
+
+        def step(x: Tensor, state: State) -> tuple[Tensor, State]:
+            y, state = self._filtered(x[:, None], state, kernel)
+            return y[:, 0], state
+
+        return step
+
+    def _filtered(self, x: Tensor, state: State, kernel: Tensor) -> tuple[Tensor, State]:
         self.forgetting.sequence(x.shape[1])
         if x.shape[1] == 1:
             self.forgetting.leaves(state[0][:, 0])
         inputs = torch.cat([state[0].to(x.dtype), x], dim=1)
-        return long_convolution(inputs, self.filter()) + self.skip * x, (inputs[:, x.shape[1] :],)
+        return long_convolution(inputs, kernel) + self.skip * x, (inputs[:, x.shape[1] :],)
 
     def filter(self) -> Float[Tensor, "context width"]:
         """f, from the nearest input to the farthest."""
