@@ -99,13 +99,12 @@ class MinimalRNN(Encoder):
         """As of every layer; norm, projection and recurrence in one operation where there are kernels for it."""
         plain = type(self.project_in) is nn.Linear and self.project_out is None and self.scan == "auto"
         watched = self._forward_pre_hooks or self._forward_hooks
-        if not (plain and self.gate.has_kernel and native.takes(x)) or watched:
+        if not (plain and self.gate.has_kernel and native.takes_branch(x, x.shape[-1])) or watched:
             return super().residual(x, norm, mask, state, reset)
         from decision_minrnn.ops.native.branches import native_gated_branch
 
-        (initial,) = self.initial_state(len(x))
-        before = initial if state is None else state[0]
-        y, last = native_gated_branch(x, mask, norm, self.project_in, before, initial, reset)
+        before = None if state is None else state[0]
+        y, last = native_gated_branch(x, mask, norm, self.project_in, self.initial, before, reset)
         return y, (last,)
 
     def step(self, x: Float[Tensor, "batch width"], state: State) -> tuple[Float[Tensor, "batch width"], State]:

@@ -40,7 +40,7 @@ def residual_feed_forward(
         up: from the width to the inner width.
         down: back to the width.
     """
-    if native.takes(x):
+    if native.takes_branch(x, *up.weight.shape):
         from decision_minrnn.ops.native.branches import native_feed_forward
 
         return native_feed_forward(x, mask, norm, up, down)

@@ -1,9 +1,8 @@
-"""The elementwise passes of training on a CPU, compiled: each goes over its memory once.
+"""What training computes on a CPU, compiled: a branch of a block at a time, matrix products and what lies between them.
 
 In float32; matrix products may be in bfloat16. PyTorch's own operations, which this package composes the same of, take
-three to ten times as long, and their place where there is no compiler, with `DECISION_MINRNN_KERNELS=off` in
-the environment, and for other types and devices. `library` compiles and calls the kernels, the other modules are their
-gradients.
+longer, and the kernels' place where there is no compiler, with `DECISION_MINRNN_KERNELS=off` in the environment, and
+for other types and devices. `library` compiles and calls the kernels, the other modules are their gradients.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from decision_minrnn.ops.native.library import TYPES, kernels
+from decision_minrnn.ops.native.library import TYPES, kernels, multiplies
 
 SWITCH = "DECISION_MINRNN_KERNELS"
 
@@ -46,3 +45,18 @@ def takes(x: Tensor) -> bool:
         return False
     # what torch traces has no memory to be computed in
     return not torch.compiler.is_compiling() and runs_here()
+
+
+def takes_branch(x: Tensor, *sizes: int) -> bool:
+    """Whether there are kernels here for a branch beside x, with matrices of such sizes."""
+    if not takes(x):
+        return False
+    precision = product_precision(x)
+    # two numbers of bfloat16 are taken at a time
+    even = precision is torch.float32 or not any(size % 2 for size in sizes)
+    return even and multiplies(precision) and bool(torch.backends.mkldnn.enabled)
+
+
+def product_precision(x: Tensor) -> torch.dtype:
+    """The type of matrix products with x: autocast's, or its own."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype

@@ -1,12 +1,13 @@
-"""`ops.residual.add_branch` and `ops.feed_forward.residual_feed_forward` by compiled kernels, with equations as there.
+"""`ops.residual.add_branch`, `ops.feed_forward.residual_feed_forward` and a block's minGRU or minLSTM, each compiled.
 
-Everything in the precision of the residual stream, float32; matrix products and what is kept of them in that of the
-branch, which under autocast is bfloat16. Biases are added in float32, and their gradients are sums in it.
+With equations as there. Everything in the precision of the residual stream, float32; matrix products of numbers in that
+of the branch, which under autocast is bfloat16, with sums in float32. Between the directions a branch keeps its input,
+the norm's two numbers of each row, and what its first product gave.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,11 +15,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from decision_minrnn.ops.dropout import Mask
-from decision_minrnn.ops.native.gated import Residual, Scanned, scan, scan_backward
+from decision_minrnn.ops.native import product_precision
+from decision_minrnn.ops.native.gated import LAYERS
 from decision_minrnn.ops.native.library import run
-
-BLOCK = 64
-"""Rows whose sums are taken together: that of the kernels."""
 
 _ALL_KEPT = (None, 0)
 
@@ -35,13 +34,17 @@ class _AddBranch(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, branch: Tensor, drawn: Tensor, dropped: int) -> Tensor:
         ctx.save_for_backward(drawn)
         ctx.dropped, ctx.precision = dropped, branch.dtype
-        return _add_branch(x, branch, None, drawn, dropped)
+        x, branch = x.contiguous(), branch.contiguous()
+        y = torch.empty_like(x)
+        run("add_branch", branch.dtype, x, branch, drawn, dropped, y, x.numel())
+        return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        (drawn,) = ctx.saved_tensors
-        of_branch, _ = _of_branch(gradient.contiguous(), drawn, ctx.dropped, ctx.precision)
+        (drawn,), gradient = ctx.saved_tensors, gradient.contiguous()
+        of_branch = torch.empty_like(gradient, dtype=ctx.precision)
+        run("add_branch_backward", ctx.precision, gradient, drawn, ctx.dropped, of_branch, gradient.numel())
         return gradient, of_branch, None, None
 
 
@@ -50,13 +53,13 @@ def native_gated_branch(
     mask: Mask | None,
     norm: nn.LayerNorm,
     project_in: nn.Linear,
-    state: Float[Tensor, "batch width"],
-    initial: Float[Tensor, "batch width"],
+    initial: Float[Tensor, " width"],
+    state: Float[Tensor, "batch width"] | None,
     reset: Bool[Tensor, "batch time"] | None,
 ) -> tuple[Float[Tensor, "batch time width"], Float[Tensor, "batch width"]]:
-    """x + k * h, h = gated_scan(project_in(norm(x))), and the last h."""
-    parameters = norm.weight, norm.bias, project_in.weight, project_in.bias
-    return _GatedBranch.apply(x, *(mask or _ALL_KEPT), norm.eps, *parameters, state, initial, reset)
+    """x + k * h, h = gated_scan(project_in(norm(x))) from a state, or from g(initial); and the last h."""
+    parameters = norm.weight, norm.bias, project_in.weight, project_in.bias, initial
+    return _GatedBranch.apply(x, *(mask or _ALL_KEPT), norm.eps, *parameters, state, reset)
 
 
 class _GatedBranch(torch.autograd.Function):
@@ -71,30 +74,40 @@ class _GatedBranch(torch.autograd.Function):
         shift: Tensor,
         weight: Tensor,
         bias: Tensor,
-        state: Tensor,
         initial: Tensor,
+        state: Tensor | None,
         reset: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        normed = _normalize(x, scale, shift, epsilon)
-        weight = weight.to(normed.out.dtype)
-        projected = (normed.out @ weight.t()).view(*x.shape[:2], -1)
-        y = torch.empty_like(x, memory_format=torch.contiguous_format)
-        scanned = scan(projected, bias, state, initial, reset, Residual(x.contiguous(), drawn, dropped, y))
-        ctx.save_for_backward(*normed, weight, drawn, *scanned)
-        ctx.dropped = dropped
-        return y, scanned.h[:, -1].clone()
+        ctx.set_materialize_grads(False)
+        x = x.contiguous()
+        state, reset = (None if tensor is None else tensor.contiguous() for tensor in (state, reset))
+        parameters = weight, bias, initial
+        mean, deviation, projected = _found(x, len(weight))
+        h, y = torch.empty_like(x), torch.empty_like(x)
+        ctx.name, ctx.dropped = f"{LAYERS[len(weight) // len(initial)]}_branch", dropped
+        run(
+            ctx.name, projected.dtype,
+            x, scale, shift, epsilon, *parameters, state, reset, drawn, dropped, mean, deviation, projected, h, y,
+            *x.shape,
+        )  # fmt: skip
+        ctx.save_for_backward(x, scale, shift, *parameters, state, reset, drawn, mean, deviation, projected, h)
+        return y, h[:, -1].clone()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor, of_last: Tensor) -> tuple[Tensor | None, ...]:
-        count = len(Normed._fields)
-        normed, (weight, drawn) = Normed(*ctx.saved_tensors[:count]), ctx.saved_tensors[count : count + 2]
-        scanned, gradient = Scanned(*ctx.saved_tensors[count + 2 :]), gradient.contiguous()
-        of_projected, of_bias, of_state, of_initial = scan_backward(scanned, gradient, drawn, ctx.dropped, of_last)
-        of_projected = of_projected.flatten(0, 1)
-        of_x, of_scale, of_shift = _normalize_backward(normed, of_projected @ weight, gradient)
-        of_weight, of_bias = (of_projected.t() @ normed.out).float(), of_bias.sum(dim=0)
-        return of_x, None, None, None, of_scale, of_shift, of_weight, of_bias, of_state, of_initial, None
+    def backward(ctx: Any, gradient: Tensor | None, of_last: Tensor | None) -> tuple[Tensor | None, ...]:
+        *given, mean, deviation, projected, h = ctx.saved_tensors
+        x, *parameters, state, _, _ = given
+        gradient = torch.zeros_like(x) if gradient is None else gradient.contiguous()
+        of_last = None if of_last is None else of_last.contiguous()
+        of_projected, of_state = torch.empty_like(projected), None if state is None else torch.empty_like(state)
+        of_x, *of_parameters = (torch.empty_like(tensor) for tensor in (x, *parameters))
+        run(
+            f"{ctx.name}_backward", projected.dtype,
+            gradient, of_last, *given, ctx.dropped, mean, deviation, projected, h,
+            of_projected, of_x, *of_parameters, of_state, *x.shape,
+        )  # fmt: skip
+        return of_x, None, None, None, *of_parameters, of_state, None
 
 
 def native_feed_forward(
@@ -105,7 +118,7 @@ def native_feed_forward(
     down: nn.Linear,
 ) -> Float[Tensor, "*batch width"]:
     """x + k * down(relu(up(norm(x))))."""
-    parameters = (norm.weight, norm.bias, up.weight, up.bias, down.weight, down.bias)
+    parameters = norm.weight, norm.bias, up.weight, up.bias, down.weight, down.bias
     return _FeedForward.apply(x, *(mask or _ALL_KEPT), norm.eps, *parameters)
 
 
@@ -124,85 +137,30 @@ class _FeedForward(torch.autograd.Function):
         down: Tensor,
         down_bias: Tensor,
     ) -> Tensor:
-        normed = _normalize(x, scale, shift, epsilon)
-        precision = normed.out.dtype
-        up, down = up.to(precision), down.to(precision)
-        inner = normed.out @ up.t()
-        run("rectify", precision, inner, up_bias, *inner.shape)
-        ctx.save_for_backward(*normed, inner, up, down, drawn)
-        ctx.dropped = dropped
-        return _add_branch(x, inner @ down.t(), down_bias, drawn, dropped)
+        x, y = x.contiguous(), torch.empty_like(x, memory_format=torch.contiguous_format)
+        parameters, shape = (up, up_bias, down, down_bias), (x.numel() // x.shape[-1], x.shape[-1], len(up))
+        mean, deviation, inner = _found(x, len(up))
+        run(
+            "feed_forward", inner.dtype,
+            x, scale, shift, epsilon, *parameters, drawn, dropped, mean, deviation, inner, y, *shape,
+        )  # fmt: skip
+        ctx.save_for_backward(x, scale, shift, *parameters, drawn, mean, deviation, inner)
+        ctx.dropped, ctx.shape = dropped, shape
+        return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        *kept, inner, up, down, drawn = ctx.saved_tensors
-        normed, gradient = Normed(*kept), gradient.contiguous()
-        of_branch, of_down_bias = _of_branch(gradient, drawn, ctx.dropped, inner.dtype)
-        of_branch = of_branch.view(len(inner), -1)
-        of_down, of_inner, of_up_bias = of_branch.t() @ inner, of_branch @ down, _sums(inner)
-        run("rectify_backward", inner.dtype, of_inner, inner, of_up_bias, *inner.shape)
-        of_x, of_scale, of_shift = _normalize_backward(normed, of_inner @ up, gradient)
-        of_weights = (
-            (of_inner.t() @ normed.out).float(),
-            of_up_bias.sum(dim=0),
-            of_down.float(),
-            of_down_bias.sum(dim=0),
-        )
-        return of_x, None, None, None, of_scale, of_shift, *of_weights
+        *given, drawn, mean, deviation, inner = ctx.saved_tensors
+        of_x, *of_parameters = (torch.empty_like(tensor) for tensor in given)
+        run(
+            "feed_forward_backward", inner.dtype,
+            gradient.contiguous(), *given, drawn, ctx.dropped, mean, deviation, inner, of_x, *of_parameters, *ctx.shape,
+        )  # fmt: skip
+        return of_x, None, None, None, *of_parameters
 
 
-class Normed(NamedTuple):
-    """A norm's output, in rows, and what its gradient needs."""
-
-    out: Float[Tensor, "rows width"]
-    x: Float[Tensor, "rows width"]
-    mean: Float[Tensor, " rows"]
-    deviation: Float[Tensor, " rows"]
-    """One by the standard deviation."""
-    scale: Float[Tensor, " width"]
-
-
-def _normalize(x: Tensor, scale: Tensor, shift: Tensor, epsilon: float) -> Normed:
-    """The norm over the last axis, in the precision of matrix products."""
-    precision = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-    rows = x.reshape(-1, x.shape[-1]).contiguous()
-    mean, deviation = rows.new_empty(len(rows)), rows.new_empty(len(rows))
-    out = torch.empty_like(rows, dtype=precision)
-    run("normalize", precision, rows, scale, shift, epsilon, out, mean, deviation, *rows.shape)
-    return Normed(out, rows, mean, deviation, scale)
-
-
-def _normalize_backward(normed: Normed, gradient: Tensor, beside: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradient of a stream that is normed, and goes on `beside` it; and those of scale and shift."""
-    of_x, of_both = torch.empty_like(beside), _sums(normed.x, 2)
-    _, *others = normed
-    run("normalize_backward", gradient.dtype, gradient, *others, beside, of_x, of_both, *normed.x.shape)
-    return of_x, *of_both.sum(dim=0)
-
-
-def _add_branch(x: Tensor, branch: Tensor, bias: Tensor | None, drawn: Tensor | None, dropped: int) -> Tensor:
-    """x + k * (branch + bias)."""
-    y = torch.empty_like(x, memory_format=torch.contiguous_format)
-    columns = x.shape[-1]
-    run(
-        "add_branch", branch.dtype,
-        x.contiguous(), branch.contiguous(), bias, drawn, dropped, y, x.numel() // columns, columns,
-    )  # fmt: skip
-    return y
-
-
-def _of_branch(gradient: Tensor, drawn: Tensor | None, dropped: int, precision: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The gradient of a branch, and its sums over blocks of rows."""
-    of_branch, sums = torch.empty_like(gradient, dtype=precision), _sums(gradient)
-    columns = gradient.shape[-1]
-    shape = gradient.numel() // columns, columns
-    run("add_branch_backward", precision, gradient, drawn, dropped, of_branch, sums, *shape)
-    return of_branch, sums
-
-
-def _sums(rows: Tensor, count: int = 1) -> Tensor:
-    """Memory for so many sums over each block of rows: [blocks, columns], or [blocks, count, columns]."""
-    columns = rows.shape[-1]
-    blocks = -(-rows.numel() // columns // BLOCK)
-    return rows.new_empty((blocks, columns) if count == 1 else (blocks, count, columns), dtype=torch.float32)
+def _found(x: Tensor, columns: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Memory for the mean of each row, one by its deviation, and the first product."""
+    rows = x.numel() // x.shape[-1]
+    return x.new_empty(rows), x.new_empty(rows), x.new_empty(rows, columns, dtype=product_precision(x))

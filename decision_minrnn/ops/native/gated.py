@@ -6,76 +6,17 @@ reading them.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from decision_minrnn.ops.native.library import run
 
-_LAYERS = {2: "mingru", 3: "minlstm"}
+LAYERS = {2: "mingru", 3: "minlstm"}
 """By the number of pre-activations for each of the state's."""
-
-
-class Scanned(NamedTuple):
-    """What a scan was given, each tensor contiguous, and what it gave."""
-
-    projected: Float[Tensor, "batch time candidates_and_gates"]
-    bias: Float[Tensor, " candidates_and_gates"]
-    """Added to the pre-activations."""
-    state: Float[Tensor, "batch size"]
-    initial: Float[Tensor, "batch size"]
-    reset: Bool[Tensor, "batch time"] | None
-    h: Float[Tensor, "batch time size"]
-
-
-class Residual(NamedTuple):
-    """What h is added to, if anything."""
-
-    x: Float[Tensor, "batch time size"]
-    drawn: UInt8[Tensor, "batch time size"] | None
-    dropped: int
-    y: Float[Tensor, "batch time size"]
-    """Filled with x + k * h."""
-
-
-def scan(
-    projected: Tensor,
-    bias: Tensor,
-    state: Tensor,
-    initial: Tensor,
-    reset: Tensor | None,
-    residual: Residual | None = None,
-) -> Scanned:
-    """h at every step, added to a residual stream if there is one."""
-    (batch, time, _), size = projected.shape, state.shape[1]
-    h = state.new_empty(batch, time, size)
-    reset = None if reset is None else reset.contiguous()
-    scanned = Scanned(projected.contiguous(), bias, state.contiguous(), initial.contiguous(), reset, h)
-    run(_layer(scanned), projected.dtype, *scanned, *(residual or (None, None, 0, None)), *h.shape)
-    return scanned
-
-
-def scan_backward(
-    scanned: Scanned, gradient: Tensor, drawn: Tensor | None = None, dropped: int = 0, of_last: Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of the pre-activations, the bias (of each row), the state and the initial state.
-
-    From that of h, by k where h was added to a residual stream; and from that of the last h by itself.
-    """
-    projected, state = scanned.projected, scanned.state
-    of_bias = state.new_empty(len(state), projected.shape[2])
-    found = torch.empty_like(projected), of_bias, torch.empty_like(state), torch.empty_like(state)
-    of_last = None if of_last is None else of_last.contiguous()
-    arguments = *scanned, gradient, drawn, dropped, of_last, *found
-    run(f"{_layer(scanned)}_backward", projected.dtype, *arguments, *scanned.h.shape)
-    return found
-
-
-def _layer(scanned: Scanned) -> str:
-    return _LAYERS[scanned.projected.shape[2] // scanned.state.shape[1]]
 
 
 def native_gated_scan(
@@ -91,12 +32,23 @@ def native_gated_scan(
 class _GatedScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, projected: Tensor, state: Tensor, initial: Tensor, reset: Tensor | None) -> Tensor:
-        scanned = scan(projected, state.new_zeros(projected.shape[2]), state, initial, reset)
-        ctx.save_for_backward(*scanned)
-        return scanned.h
+        projected, state, initial = projected.contiguous(), state.contiguous(), initial.contiguous()
+        reset = None if reset is None else reset.contiguous()
+        h = state.new_empty(*projected.shape[:2], state.shape[1])
+        run(_layer(projected, state), projected.dtype, projected, state, initial, reset, h, *h.shape)
+        ctx.save_for_backward(projected, state, initial, reset, h)
+        return h
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        of_projected, _, of_state, of_initial = scan_backward(Scanned(*ctx.saved_tensors), gradient.contiguous())
+        projected, state, initial, _, h = given = ctx.saved_tensors
+        found = [torch.empty_like(tensor) for tensor in (projected, state, initial)]
+        name = f"{_layer(projected, state)}_backward"
+        run(name, projected.dtype, *given, gradient.contiguous(), *found, *h.shape)
+        of_projected, of_state, of_initial = found
         return of_projected, of_state, of_initial, None
+
+
+def _layer(projected: Tensor, state: Tensor) -> str:
+    return LAYERS[projected.shape[2] // state.shape[1]]
