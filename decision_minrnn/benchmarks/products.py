@@ -1,6 +1,7 @@
-"""Which share of an update is spent inside matrix products, as torch's profiler tells.
+"""Which share of an update is spent inside matrix products, as torch's profiler and our kernels tell.
 
-What is fused with products counts whole: attention, and torch's own GRU and LSTM.
+What torch fuses with products counts whole: attention, and torch's own GRU and LSTM. Of our compiled kernels only the
+products in them do.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch.profiler import ProfilerActivity, profile
 
 from decision_minrnn.benchmarks.contestant import Contestant
 from decision_minrnn.benchmarks.sizes import Sizes, random_batch
+from decision_minrnn.ops import native
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "linear", "attention", "rnn_layer")
 """How the names of such operations end, or, of the fused ones, what is in them."""
@@ -37,11 +40,12 @@ def measure_products(contestants: Mapping[str, Contestant], sizes: Sizes) -> lis
         assert task is not None
         for _ in range(WARM_UP):
             task()
-        with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        with native.counted_products() as seconds, profile(activities=[ProfilerActivity.CPU]) as profiler:
             for _ in range(UPDATES):
                 task()
         times = {event.key: event.self_cpu_time_total for event in profiler.key_averages()}
         inside = sum(time for key, time in times.items() if is_product(key))
+        inside += 1e6 * seconds() / torch.get_num_threads()
         rows.append(ProductShare(name, 100 * inside / sum(times.values())))
     return rows
 

@@ -10,6 +10,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -247,6 +248,19 @@ def test_products_of_bfloat16(
 
 
 @needs_compiler
+def test_time_in_products_is_counted_where_it_is_asked_for() -> None:
+    block, x = Block(MinGRU, 64, 128), random(8, 40, 64, seed=1)
+    with native.counted_products() as seconds:
+        began = time.perf_counter()
+        block(x)
+        took = time.perf_counter() - began
+    assert 0 < seconds() < took or not native.multiplies(torch.float32)
+    with native.counted_products() as again, native.switched_off():
+        block(x)
+    assert again() == 0
+
+
+@needs_compiler
 def test_branches_are_for_products_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.zeros(2, 3, 4)
     if not native.takes_branch(x, 4, 7):
@@ -352,4 +366,4 @@ def test_a_compiler_that_fails_is_warned_of_and_training_goes_on_without(tmp_pat
 def test_all_kernels_stand_in_the_source() -> None:
     found = kernels()
     assert found
-    assert len(found) in (14, 20, 26)  # without torch's products, with those of float32, and with those of both types
+    assert len(found) in (15, 21, 27)  # without torch's products, with those of float32, and with those of both types

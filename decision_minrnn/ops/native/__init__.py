@@ -8,13 +8,13 @@ for other types and devices. `library` compiles and calls the kernels, the other
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from decision_minrnn.ops.native.library import TYPES, kernels, multiplies
+from decision_minrnn.ops.native.library import TYPES, kernels, multiplies, run
 
 SWITCH = "DECISION_MINRNN_KERNELS"
 
@@ -60,3 +60,17 @@ def takes_branch(x: Tensor, *sizes: int) -> bool:
 def product_precision(x: Tensor) -> torch.dtype:
     """The type of matrix products with x: autocast's, or its own."""
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+
+
+@contextmanager
+def counted_products() -> Iterator[Callable[[], float]]:
+    """Count the seconds that the kernels spend in matrix products inside, of all threads together; ask afterwards."""
+    nanoseconds = torch.zeros((), dtype=torch.int64)
+    if not runs_here():
+        yield lambda: 0.0
+        return
+    run("count_products", None, True, nanoseconds)
+    try:
+        yield lambda: nanoseconds.item() / 1e9
+    finally:
+        run("count_products", None, False, nanoseconds)

@@ -60,6 +60,7 @@ _WITH_PRODUCTS = ("mingru_branch", "minlstm_branch", "feed_forward")
 _SIGNATURES_OF_ONE = {
     "selective": (*_POINTERS * 9, *_COUNTS * 4),
     "selective_backward": (*_POINTERS * 15, *_COUNTS * 4),
+    "count_products": (c_int32, *_POINTERS),
 }
 """Of those that have nothing to do with matrix products."""
 TYPES = (torch.float32, torch.bfloat16)

@@ -9,6 +9,8 @@
 #include <omp.h>
 #endif
 
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <new>
 
@@ -33,6 +35,20 @@ template <class P>
 inline void multiply(const P* a, int64_t stride_a, const P* b, int64_t stride_b, float* c, int64_t stride_c,
                      int64_t rows, int64_t columns, int64_t depth, bool add) {
     product<P>(rows, columns, depth, stride_a, stride_b, stride_c, add, a, b, c, PAIRED<P> == 2);
+}
+
+// The same function, when its time is counted, of all threads together.
+template <class P>
+Product<P> uncounted;
+std::atomic<int64_t> nanoseconds;
+
+template <class P>
+void counted(int64_t rows, int64_t columns, int64_t depth, int64_t stride_a, int64_t stride_b, int64_t stride_c,
+             bool add, const P* a, const P* b, float* c, bool paired) {
+    const auto began = std::chrono::steady_clock::now();
+    uncounted<P>(rows, columns, depth, stride_a, stride_b, stride_c, add, a, b, c, paired);
+    const auto took = std::chrono::steady_clock::now() - began;
+    nanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(took).count();
 }
 
 // Of whole matrices.
