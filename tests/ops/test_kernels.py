@@ -12,7 +12,9 @@ CPU = torch.device("cpu")
 
 
 def test_on_a_cpu_they_are_compiled_or_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert kernels_on(CPU) == ("compiled" if native.runs_here() else "torch")
+    for multiplies, compiled in ((True, "compiled"), (False, "compiled in part")):
+        monkeypatch.setattr(native, "multiplies", lambda dtype, found=multiplies: found)
+        assert kernels_on(CPU) == (compiled if native.runs_here() else "torch")
     monkeypatch.setenv(native.SWITCH, "off")
     assert kernels_on(CPU) == "torch"
 

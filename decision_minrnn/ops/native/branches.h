@@ -130,8 +130,8 @@ void gated_branch(const float* x, const float* scale, const float* shift, float 
         }
         release(normed);
     }
-    const float* start = started(initial, width);
-    gated<GATES>(projected, bias, state ? state : start, state ? width : 0, start, 0, reset, h, x, drawn, dropped, y,
+    const float* fresh = started(initial, width);
+    gated<GATES>(projected, bias, state ? state : fresh, state ? width : 0, fresh, 0, reset, h, x, drawn, dropped, y,
                  batch, time, width);
 }
 
@@ -146,9 +146,9 @@ void gated_branch_backward(const float* gradient, const float* of_last, const fl
     const int64_t rows = batch * time, columns = (1 + GATES) * width, blocks = blocks_of(rows);
     std::unique_ptr<float[]> sums(new float[blocks * 2 * width + batch * (columns + 2 * width)]);
     float *of_biases = sums.get() + blocks * 2 * width, *of_starts = of_biases + batch * columns;
-    float *of_states = state ? of_state : of_starts + batch * width;
-    const float* start = started(initial, width);
-    gated_backward<GATES>(projected, bias, state ? state : start, state ? width : 0, start, 0, reset, h, gradient,
+    float* of_states = state ? of_state : of_starts + batch * width;
+    const float* fresh = started(initial, width);
+    gated_backward<GATES>(projected, bias, state ? state : fresh, state ? width : 0, fresh, 0, reset, h, gradient,
                           drawn, dropped, of_last, of_projected, of_biases, of_states, of_starts, batch, time, width);
     const int64_t chunk = chunk_of(rows), room = room_of<P>(chunk);
     P* packed = Room<SHARED>::of<P>(columns * width + room * (columns + width));
@@ -186,7 +186,7 @@ void gated_branch_backward(const float* gradient, const float* of_last, const fl
     add_up(of_starts, state ? batch : 2 * batch, width, of_initial, width);
     // at zero, where a parameter begins, the slope from below, as PyTorch's operations give it
     for (int64_t c = 0; c < width; ++c)
-        if (initial[c] <= 0.0f) of_initial[c] *= start[c] - start[c] * start[c];
+        if (initial[c] <= 0.0f) of_initial[c] *= fresh[c] - fresh[c] * fresh[c];
 }
 
 template <class P>
@@ -234,9 +234,9 @@ void feed_forward(const float* x, const float* scale, const float* shift, float 
 template <class P>
 void feed_forward_backward(const float* gradient, const float* x, const float* scale, const float* shift,
                            const float* up, const float*, const float* down, const float*, const uint8_t* drawn,
-                           int32_t dropped, const float* mean, const float* deviation, const P* inner, float* of_x, float* of_scale,
-                           float* of_shift, float* of_up, float* of_up_bias, float* of_down, float* of_down_bias,
-                           int64_t rows, int64_t width, int64_t columns) {
+                           int32_t dropped, const float* mean, const float* deviation, const P* inner, float* of_x,
+                           float* of_scale, float* of_shift, float* of_up, float* of_up_bias, float* of_down,
+                           float* of_down_bias, int64_t rows, int64_t width, int64_t columns) {
     const float factor = 256.0f / (256 - dropped);
     const int64_t blocks = blocks_of(rows), each = 3 * width + columns, widest = width > columns ? width : columns;
     std::unique_ptr<float[]> sums(new float[blocks * each]);
@@ -296,7 +296,7 @@ void feed_forward_backward(const float* gradient, const float* x, const float* s
                     total_up.add(tile, paired_normed, end - start, start > 0);
                 else
                     total_down.add(tile - tiles, paired_or_not(inner + start * columns, paired_inner), end - start,
-                                     start > 0);
+                                   start > 0);
             }
         }
         release(beside);

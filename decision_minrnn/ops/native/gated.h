@@ -39,9 +39,9 @@ inline Step step_of(const P* projected, const float* bias, int64_t size) {
 template <int GATES, class P>
 void gated(const P* __restrict projected, const float* __restrict bias, const float* __restrict state,
            int64_t state_stride, const float* __restrict initial, int64_t initial_stride,
-           const uint8_t* __restrict reset, float* __restrict h,
-           const float* __restrict x, const uint8_t* __restrict drawn, int32_t dropped, float* __restrict y,
-           int64_t batch, int64_t time, int64_t size) {
+           const uint8_t* __restrict reset, float* __restrict h, const float* __restrict x,
+           const uint8_t* __restrict drawn, int32_t dropped, float* __restrict y, int64_t batch, int64_t time,
+           int64_t size) {
     const int64_t tiles = (size + TILE - 1) / TILE, columns = (1 + GATES) * size;
     const float scale = 256.0f / (256 - dropped);
 #pragma omp parallel for if (batch * time * size > FEW)
@@ -68,10 +68,10 @@ void gated(const P* __restrict projected, const float* __restrict bias, const fl
 template <int GATES, class P>
 void gated_backward(const P* __restrict projected, const float* __restrict bias, const float* __restrict state,
                     int64_t state_stride, const float* __restrict initial, int64_t initial_stride,
-                    const uint8_t* __restrict reset, const float* __restrict h,
-                    const float* __restrict gradient, const uint8_t* __restrict drawn, int32_t dropped,
-                    const float* __restrict of_last, P* __restrict of_projected, float* __restrict of_bias,
-                    float* __restrict of_state, float* __restrict of_initial, int64_t batch, int64_t time, int64_t size) {
+                    const uint8_t* __restrict reset, const float* __restrict h, const float* __restrict gradient,
+                    const uint8_t* __restrict drawn, int32_t dropped, const float* __restrict of_last,
+                    P* __restrict of_projected, float* __restrict of_bias, float* __restrict of_state,
+                    float* __restrict of_initial, int64_t batch, int64_t time, int64_t size) {
     const int64_t tiles = (size + TILE - 1) / TILE, columns = (1 + GATES) * size;
     const float scale = 256.0f / (256 - dropped);
 #pragma omp parallel for if (batch * time * size > FEW)

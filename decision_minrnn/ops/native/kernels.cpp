@@ -1,5 +1,5 @@
-// What a training update on a CPU computes: see the functions at the end, and the Python modules beside this file, which
-// compile it and say what each computes.
+// What a training update on a CPU computes: see the functions at the end, and the Python modules beside this file,
+// which compile it and say what each computes.
 //
 // P is the type of what matrix products are given, float or bfloat16; all else is in float. Sums are taken of blocks of
 // rows, whatever the number of threads, so that no result depends on it.

@@ -124,12 +124,10 @@ inline void transpose_tile(T* __restrict tile, T* __restrict beside) {
 }
 
 // Two rows' numbers of a column as one, the first in its lower half.
-inline uint32_t both(bfloat16 first, bfloat16 second) {
-    return static_cast<uint32_t>(second.bits) << 16 | first.bits;
-}
+inline uint32_t both(bfloat16 first, bfloat16 second) { return static_cast<uint32_t>(second.bits) << 16 | first.bits; }
 
-// What `multiply` takes as A for the transpose of a block of rows, the first of which is row `at` of its chunk; zeros up
-// to the end of a tile.
+// What `multiply` takes as A for the transpose of a block of rows, of which the first is row `at` of its chunk; zeros
+// up to the end of a tile.
 inline void transpose(const float* __restrict in, float* __restrict chunk, int64_t at, int64_t rows, int64_t columns) {
     float* out = chunk + at / DEPTH<float> * STRIDE<float> * columns + at % DEPTH<float>;
     for (int64_t first = 0; first < columns; first += SIDE) {
@@ -259,8 +257,8 @@ struct WeightGradient {
         const int64_t o = tile / across() * TALL, i = tile % across() * WIDE;
         for (int64_t row = 0; row < rows; row += depth) {
             const int64_t count = (least(depth, rows - row) + paired - 1) / paired * paired;
-            multiply(of_outputs + (row / depth * outputs + o) * stride, stride, given + row * inputs + i * paired, inputs,
-                     out + o * inputs + i, inputs, least(TALL, outputs - o), least(WIDE, inputs - i), count,
+            multiply(of_outputs + (row / depth * outputs + o) * stride, stride, given + row * inputs + i * paired,
+                     inputs, out + o * inputs + i, inputs, least(TALL, outputs - o), least(WIDE, inputs - i), count,
                      later || row > 0);
         }
     }

@@ -58,7 +58,8 @@ void scan_selectively_backward(const float* __restrict dt, const float* __restri
                                const uint8_t* __restrict reset, const float* __restrict gradient,
                                const float* __restrict of_last, float* __restrict of_dt, float* __restrict of_rates,
                                float* __restrict of_write, float* __restrict of_read, float* __restrict of_x,
-                               float* __restrict of_state, int64_t batch, int64_t time, int64_t channels, int64_t modes) {
+                               float* __restrict of_state, int64_t batch, int64_t time, int64_t channels,
+                               int64_t modes) {
     const int64_t size = modes * SLICE;
 #pragma omp parallel for if (batch * time * channels * modes > FEW)
     for (int64_t row = 0; row < batch; ++row) {
