@@ -70,7 +70,9 @@ def shipped_files(repository: Path) -> set[str]:
     """What the wheel must hold, by its path there."""
     package = repository / "decision_minrnn"
     files = {
-        path.relative_to(repository).as_posix() for kind in ("*.py", "*.cpp", "*.html") for path in package.rglob(kind)
+        path.relative_to(repository).as_posix()
+        for kind in ("*.py", "*.cpp", "*.h", "*.html")
+        for path in package.rglob(kind)
     }
     for kind, patterns in {"envs": ["*.toml"], "datasets": ["*.toml", "*/data/*"]}.items():
         for path in (found for pattern in patterns for found in (repository / kind).glob(pattern)):

@@ -79,9 +79,8 @@ class _GatedBranch(torch.autograd.Function):
         reset: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)
-        x = x.contiguous()
+        x, parameters = x.contiguous(), (weight.contiguous(), bias, initial)
         state, reset = (None if tensor is None else tensor.contiguous() for tensor in (state, reset))
-        parameters = weight, bias, initial
         mean, deviation, projected = _found(x, len(weight))
         h, y = torch.empty_like(x), torch.empty_like(x)
         ctx.name, ctx.dropped = f"{LAYERS[len(weight) // len(initial)]}_branch", dropped
@@ -138,7 +137,8 @@ class _FeedForward(torch.autograd.Function):
         down_bias: Tensor,
     ) -> Tensor:
         x, y = x.contiguous(), torch.empty_like(x, memory_format=torch.contiguous_format)
-        parameters, shape = (up, up_bias, down, down_bias), (x.numel() // x.shape[-1], x.shape[-1], len(up))
+        parameters = up.contiguous(), up_bias, down.contiguous(), down_bias
+        shape = x.numel() // x.shape[-1], x.shape[-1], len(up)
         mean, deviation, inner = _found(x, len(up))
         run(
             "feed_forward", inner.dtype,
