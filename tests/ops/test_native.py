@@ -209,6 +209,8 @@ class Block(nn.Module):
 @every_layer
 def test_threads_share_the_work(layer: type[MinGRU | MinLSTM], precision: torch.dtype) -> None:
     """And give the same to the bit; weights' gradients are sums over more rows than are taken together."""
+    if not native.multiplies(precision):
+        pytest.skip("PyTorch's products may be divided otherwise among more threads")
     block, shape, results = Block(layer, 96, 256), (80, 20, 96), []
     x, mask = random(*shape, seed=1).requires_grad_(), drawn(shape)
     for threads in (1, 3):
