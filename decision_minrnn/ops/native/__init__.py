@@ -49,7 +49,7 @@ def takes(x: Tensor) -> bool:
 
 def takes_branch(x: Tensor, *sizes: int) -> bool:
     """Whether there are kernels here for a branch beside x, with matrices of such sizes."""
-    if not takes(x):
+    if not x.numel() or not takes(x):
         return False
     precision = product_precision(x)
     # two numbers of bfloat16 are taken at a time
