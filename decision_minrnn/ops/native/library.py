@@ -1,9 +1,9 @@
 """Compiles `kernels.cpp` and its headers once for a machine, and calls what is in them.
 
-The compiler is `$CXX`, else the first of c++, g++ and clang++ that is installed; it takes some two seconds. The library
-lies in the folder `kernels` of the cache, under a name made of source, command and instruction set, so that another
-version, compiler or kind of processor has its own. Where the cache is switched off or cannot be written, it is compiled
-for one process.
+The compiler is `$CXX`, else the first of c++, g++ and clang++ that is installed; it takes some five seconds. The
+library lies in the folder `kernels` of the cache, under a name made of sources, command and instruction set, so that
+another version, compiler or kind of processor has its own. Where the cache is switched off or cannot be written, it is
+compiled for one process.
 
 Kernels with matrix products in them have torch compute these, in blocks of rows: by `at::native::cpublas::brgemm`, its
 interface to oneDNN's kernels, which builds of torch for x86-64 export and others may not.
@@ -62,7 +62,7 @@ _SIGNATURES_OF_ONE = {
     "selective_backward": (*_POINTERS * 15, *_COUNTS * 4),
     "count_products": (c_int32, *_POINTERS),
 }
-"""Of those that have nothing to do with matrix products."""
+"""Of those that there is one of."""
 TYPES = (torch.float32, torch.bfloat16)
 """That matrix products take and give."""
 _PRODUCTS = {
@@ -102,7 +102,7 @@ def kernels() -> Kernels | None:
         if file.name.endswith((".cpp", ".h"))
     }
     command = [*compiler.split(), *_OPTIONS, *_INSTRUCTIONS.get(torch.backends.cpu.get_cpu_capability(), ())]
-    digest = hashlib.sha256("\0".join((*command, platform.machine(), torch.__version__, "")).encode())
+    digest = hashlib.sha256("\0".join((*command, platform.machine(), "")).encode())
     digest.update(b"\0".join(sources.values()))
     folder = cache_folder()
     kept = folder and folder / "kernels" / f"{digest.hexdigest()[:32]}.so"
@@ -148,11 +148,11 @@ def _run(*command: str | Path) -> None:
 def _load(path: Path) -> Kernels:
     """Raises `OSError` or `ValueError` for a file that is not such a library."""
     library = ctypes.CDLL(str(path))
+    multiplied = {dtype for dtype in TYPES if _multiplies(library, dtype)}
     found: dict[tuple[str, torch.dtype | None], Callable[..., None]] = {
         (name, dtype): CFUNCTYPE(None, *signature).in_dll(library, _symbol(name, dtype))
-        for dtype in TYPES
         for name, signature in _SIGNATURES.items()
-        if not name.startswith(_WITH_PRODUCTS) or _multiplies(library, dtype)
+        for dtype in (multiplied if name.startswith(_WITH_PRODUCTS) else TYPES)
     }
     for name, signature in _SIGNATURES_OF_ONE.items():
         found[name, None] = CFUNCTYPE(None, *signature).in_dll(library, name)
