@@ -22,6 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from decision_minrnn.ops import native
 from decision_minrnn.ops.dropout import Mask
+from decision_minrnn.ops.precision import product_precision
 
 
 def residual_feed_forward(
@@ -63,10 +64,8 @@ class _FeedForward(torch.autograd.Function):
         down: Tensor,
         down_bias: Tensor,
     ) -> Tensor:
-        device = x.device.type
-        precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        rows = x.reshape(-1, x.shape[-1])
-        with torch.autocast(device, enabled=False):
+        precision, rows = product_precision(x), x.reshape(-1, x.shape[-1])
+        with torch.autocast(x.device.type, enabled=False):
             normed, mean, deviation = torch.native_layer_norm(rows, scale.shape, scale, shift, epsilon)
             normed, up, down = normed.to(precision), up.to(precision), down.to(precision)
             inner = torch.addmm(up_bias.to(precision), normed, up.t()).relu_()

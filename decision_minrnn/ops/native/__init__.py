@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from decision_minrnn.ops.native.library import TYPES, kernels, multiplies, run
+from decision_minrnn.ops.precision import product_precision
 
 SWITCH = "DECISION_MINRNN_KERNELS"
 
@@ -41,7 +42,7 @@ def takes(x: Tensor) -> bool:
     """Whether the kernels compute on such a tensor here."""
     if x.dtype is not torch.float32 or x.device.type != "cpu":
         return False
-    if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") not in TYPES:
+    if product_precision(x) not in TYPES:
         return False
     # what torch traces has no memory to be computed in
     return not torch.compiler.is_compiling() and runs_here()
@@ -55,11 +56,6 @@ def takes_branch(x: Tensor, *sizes: int) -> bool:
     # two numbers of bfloat16 are taken at a time
     even = precision is torch.float32 or not any(size % 2 for size in sizes)
     return even and multiplies(precision) and bool(torch.backends.mkldnn.enabled)
-
-
-def product_precision(x: Tensor) -> torch.dtype:
-    """The type of matrix products with x: autocast's, or its own."""
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
 
 
 @contextmanager

@@ -54,7 +54,6 @@ inline float exponential(float x) {
 inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
 constexpr int64_t TILE = 128;   // channels that one thread takes through time
-constexpr int64_t BLOCK = 64;   // rows whose sums are taken together
 constexpr int64_t FEW = 16384;  // numbers for which a second thread does not pay
 
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }

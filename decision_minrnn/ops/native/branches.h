@@ -90,6 +90,8 @@ inline void add_up(const float* __restrict parts, int64_t count, int64_t stride,
     }
 }
 
+constexpr int64_t BLOCK = 64;  // rows that are taken together, and their sums
+
 inline int64_t blocks_of(int64_t rows) { return (rows + BLOCK - 1) / BLOCK; }
 
 // Where rows are computed that are to be paired.

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from decision_minrnn.ops.dropout import Mask
-from decision_minrnn.ops.native import product_precision
 from decision_minrnn.ops.native.gated import LAYERS
 from decision_minrnn.ops.native.library import run
+from decision_minrnn.ops.precision import product_precision
 
 _ALL_KEPT = (None, 0)
 

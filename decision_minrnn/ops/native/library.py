@@ -64,7 +64,7 @@ _SIGNATURES_OF_ONE = {
 }
 """Of those that there is one of."""
 TYPES = (torch.float32, torch.bfloat16)
-"""That matrix products take and give."""
+"""That matrix products are given."""
 _PRODUCTS = {
     torch.float32: "_ZN2at6native7cpublas6brgemmEllllllbPKfS3_Pfb",
     torch.bfloat16: "_ZN2at6native7cpublas6brgemmEllllllbPKN3c108BFloat16ES5_Pfb",

@@ -173,19 +173,30 @@ inline void transpose(const bfloat16* __restrict in, bfloat16* __restrict chunk,
     }
 }
 
+inline bfloat16 rounded(bfloat16 x) { return x; }
+
+inline bfloat16 rounded(float x) {
+    bfloat16 y;
+    narrow(x, y);
+    return y;
+}
+
+template <class T>
+inline void pair_rows(const T* __restrict first, bfloat16* __restrict out, int64_t columns) {
+    const T* __restrict second = first + columns;
+    auto* pairs = reinterpret_cast<uint32_t*>(out);
+#pragma omp simd
+    for (int64_t c = 0; c < columns; ++c) pairs[c] = both(rounded(first[c]), rounded(second[c]));
+}
+
 // What `multiply` takes as B for a block of rows: of float the rows as they are. After an odd number one more of zeros.
 inline void pair(const float*, float*, int64_t, int64_t) {}
 
-inline void pair(const bfloat16* __restrict in, bfloat16* __restrict out, int64_t rows, int64_t columns) {
-    for (int64_t r = 0; r < rows; r += 2) {
-        const bfloat16 *at = in + r * columns, *next = at + columns;
-        auto* pairs = reinterpret_cast<uint32_t*>(out + r * columns);
-        if (r + 1 < rows) {
-#pragma omp simd
-            for (int64_t c = 0; c < columns; ++c) pairs[c] = both(at[c], next[c]);
-        } else {
-            for (int64_t c = 0; c < columns; ++c) pairs[c] = both(at[c], bfloat16{0});
-        }
+inline void pair(const bfloat16* in, bfloat16* out, int64_t rows, int64_t columns) {
+    for (int64_t r = 0; r + 1 < rows; r += 2) pair_rows(in + r * columns, out + r * columns, columns);
+    if (rows & 1) {
+        auto* pairs = reinterpret_cast<uint32_t*>(out + (rows - 1) * columns);
+        for (int64_t c = 0; c < columns; ++c) pairs[c] = both(in[(rows - 1) * columns + c], bfloat16{0});
     }
 }
 
@@ -197,26 +208,16 @@ inline void pack(const float* weight, float* out, int64_t rows, int64_t columns)
     std::memcpy(out, weight, rows * columns * sizeof(float));
 }
 
-inline void pack(const float* __restrict weight, bfloat16* __restrict out, int64_t rows, int64_t columns) {
+inline void pack(const float* weight, bfloat16* out, int64_t rows, int64_t columns) {
 #pragma omp parallel for if (rows * columns > FEW)
-    for (int64_t r = 0; r < rows; r += 2) {
-        const float *at = weight + r * columns, *next = at + columns;
-        auto* pairs = reinterpret_cast<uint32_t*>(out + r * columns);
-#pragma omp simd
-        for (int64_t c = 0; c < columns; ++c) {
-            bfloat16 first, second;
-            narrow(at[c], first);
-            narrow(next[c], second);
-            pairs[c] = both(first, second);
-        }
-    }
+    for (int64_t r = 0; r < rows; r += 2) pair_rows(weight + r * columns, out + r * columns, columns);
 }
 
 // Its transpose, [columns, rows], likewise.
 inline void pack_transposed(const float* __restrict weight, float* __restrict out, int64_t rows, int64_t columns) {
 #pragma omp parallel for if (rows * columns > FEW)
-    for (int64_t first = 0; first < columns; first += 16) {
-        const int64_t end = least(first + 16, columns);
+    for (int64_t first = 0; first < columns; first += SIDE) {
+        const int64_t end = least(first + SIDE, columns);
         for (int64_t r = 0; r < rows; ++r)
             for (int64_t c = first; c < end; ++c) out[c * rows + r] = weight[r * columns + c];
     }
@@ -224,11 +225,11 @@ inline void pack_transposed(const float* __restrict weight, float* __restrict ou
 
 inline void pack_transposed(const float* __restrict weight, bfloat16* __restrict out, int64_t rows, int64_t columns) {
 #pragma omp parallel for if (rows * columns > FEW)
-    for (int64_t first = 0; first < columns; first += 16) {
-        const int64_t count = least(16, columns - first);
+    for (int64_t first = 0; first < columns; first += SIDE) {
+        const int64_t count = least(SIDE, columns - first);
         for (int64_t r = 0; r < rows; ++r) {
             const float* at = weight + r * columns + first;
-            bfloat16 narrowed[16];
+            bfloat16 narrowed[SIDE];
 #pragma omp simd
             for (int64_t c = 0; c < count; ++c) narrow(at[c], narrowed[c]);
             for (int64_t c = 0; c < count; c += 2)
